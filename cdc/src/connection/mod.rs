@@ -1,0 +1,58 @@
+//! Connections to Postgres: where, how encrypted, as whom, and what the server says no with.
+//!
+//! Two kinds share one [`ConnectOptions`]. [`ReplicationConnection`] is our own, blocking, and becomes a
+//! [`CopyBoth`] stream: client libraries have none, and how its socket is read decides how fast the server
+//! sends. [`SqlClient`] is the client library, async, for catalog questions and copies. Both pin the same session
+//! settings, check certificates the same way, and turn refusals into the same errors.
+//!
+//! In reading order: `options`, `draft`, `url` (what was asked for), `quote` and `session` (what goes into
+//! commands), `socket`, `tls`, `channel` (bytes), `message`, `wire`, `auth` (messages), `refusal` and `network`
+//! (errors), `replication`, `slot_command`, `copy_both`, `lump`, `pace` (the stream).
+//!
+//! Unix only, as Postgres's own deployments are.
+
+mod auth;
+mod channel;
+mod copy_both;
+mod draft;
+mod inbox;
+mod low_mark;
+mod lsn;
+mod lump;
+mod message;
+mod network;
+mod options;
+mod pace;
+pub mod quote;
+mod refusal;
+mod replication;
+mod session;
+mod slot_command;
+mod socket;
+mod sql;
+mod stream_options;
+mod tls;
+mod url;
+mod version;
+mod waker;
+mod wire;
+
+pub use copy_both::{CopyBoth, MESSAGE_BYTES_MAX, Status};
+pub use lsn::Lsn;
+pub use lump::{Lump, Message, Messages};
+pub use message::Row;
+pub use options::{
+    ChannelBinding, ConnectOptions, Host, Keepalive, SslMode, SslNegotiation, SslRoots,
+    TargetSession,
+};
+pub use refusal::{During, Refusal, ServerError, refusal_of, server_error};
+pub use replication::{ReplicationConnection, SystemIdentity};
+pub(crate) use slot_command::check_slot_name;
+pub use slot_command::{CreatedSlot, NewSlot};
+pub use sql::SqlClient;
+pub use stream_options::{StreamOptions, Streaming};
+pub use version::ServerVersion;
+pub use waker::Waker;
+
+#[cfg(test)]
+mod impostor_tests;

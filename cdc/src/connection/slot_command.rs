@@ -1,0 +1,165 @@
+//! Creating and dropping replication slots.
+
+use std::time::{Duration, Instant};
+
+use blacksmith_core::error::{Error, Result};
+use postgres_protocol::message::frontend;
+
+use super::lsn::Lsn;
+use super::message::{Row, garbled};
+use super::quote::identifier;
+use super::refusal::During;
+use super::replication::{ANSWER_TIMEOUT, ReplicationConnection};
+use super::waker::Waker;
+use super::wire::Wire;
+
+/// A slot to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSlot<'a> {
+    /// Its name: lower-case letters, digits and `_`, at most 63.
+    pub name: &'a str,
+    /// Gone when the connection ends.
+    pub temporary: bool,
+    /// Copied to standbys, so that it survives a failover; version 17 and later.
+    pub failover: bool,
+    /// Whether its snapshot can be imported by other connections.
+    pub export_snapshot: bool,
+}
+
+/// A slot that was just created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedSlot {
+    /// Its name.
+    pub name: String,
+    /// The stream holds all transactions that commit after this point, and the snapshot all before.
+    pub consistent_point: Lsn,
+    /// For `SET TRANSACTION SNAPSHOT`; valid until the next command on, or the end of, the connection that
+    /// created the slot. None when none was asked for.
+    pub snapshot: Option<String>,
+}
+
+impl ReplicationConnection {
+    /// Creates a logical slot for pgoutput. The server first waits for all running transactions to end; after
+    /// `timeout` the command is cancelled.
+    ///
+    /// # Errors
+    /// [`blacksmith_core::error::Kind::Config`] for an impossible name, [`blacksmith_core::error::Kind::Unavailable`] when a transaction stays open too long,
+    /// otherwise what the server refused.
+    pub fn create_slot(&mut self, slot: &NewSlot<'_>, timeout: Duration) -> Result<CreatedSlot> {
+        check_slot_name(slot.name)?;
+        let sql = self.create_slot_sql(slot)?;
+        let rows = match self.run(&sql, During::Slot(slot.name), timeout) {
+            Err(error) if timed_out(&error) => {
+                self.cancel();
+                return Err(Error::unavailable(format!(
+                    "replication slot {:?} was not created within {} s, because a transaction is still open",
+                    slot.name,
+                    timeout.as_secs()
+                ))
+                .at(&self.wire.place)
+                .because(error)
+                .help("end it: SELECT pid, xact_start, query FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY 2"));
+            }
+            rows => rows?,
+        };
+        let value = |index| rows.first().and_then(|row: &Row| row.get(index));
+        let created = || {
+            Some(CreatedSlot {
+                name: value(0)?.to_owned(),
+                consistent_point: value(1)?.parse().ok()?,
+                snapshot: value(2).map(str::to_owned),
+            })
+        };
+        created()
+            .ok_or_else(|| garbled("the answer to CREATE_REPLICATION_SLOT").at(&self.wire.place))
+    }
+
+    fn create_slot_sql(&self, slot: &NewSlot<'_>) -> Result<String> {
+        let name = identifier(slot.name);
+        let temporary = if slot.temporary { " TEMPORARY" } else { "" };
+        if slot.failover && !self.version.at_least(17) {
+            return Err(Error::config(format!(
+                "failover slots exist from version 17 on; the server is {}",
+                self.version
+            ))
+            .at(&self.wire.place));
+        }
+        let snapshot = match (slot.export_snapshot, self.version.at_least(15)) {
+            (true, true) => "(SNAPSHOT 'export'",
+            (false, true) => "(SNAPSHOT 'nothing'",
+            (true, false) => "EXPORT_SNAPSHOT",
+            (false, false) => "NOEXPORT_SNAPSHOT",
+        };
+        let end = match (self.version.at_least(15), slot.failover) {
+            (true, true) => ", FAILOVER)",
+            (true, false) => ")",
+            (false, _) => "",
+        };
+        Ok(format!(
+            "CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {snapshot}{end}"
+        ))
+    }
+
+    /// Drops the slot of exactly this name.
+    ///
+    /// # Errors
+    /// [`super::Refusal::SlotMissing`], [`super::Refusal::SlotInUse`], or what else the server refuses.
+    pub fn drop_slot(&mut self, name: &str) -> Result<()> {
+        check_slot_name(name)?;
+        let sql = format!("DROP_REPLICATION_SLOT {}", identifier(name));
+        self.run(&sql, During::Slot(name), ANSWER_TIMEOUT).map(drop)
+    }
+
+    /// Asks the server, over a second connection, to cancel what this one is doing. Best effort: the session
+    /// ends anyway when its socket is closed, only later.
+    fn cancel(&self) {
+        let Some((process, secret)) = self.key else {
+            return;
+        };
+        let deadline = Instant::now() + self.options.connect_timeout;
+        let asked = Waker::new()
+            .and_then(|waker| Wire::open(&self.options, &self.host, waker, deadline))
+            .and_then(|mut wire| {
+                wire.send_with(deadline, |message| {
+                    frontend::cancel_request(process, secret, message);
+                    Ok(())
+                })?;
+                wire.next(deadline).map(drop) // the server closes when it has passed the request on
+            });
+        if let Err(error) = asked {
+            tracing::debug!(error = %error.report(), "cancel request");
+        }
+    }
+}
+
+/// Whether it is our own time limit that ended a wait.
+fn timed_out(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// The server's own rule for names of slots, checked here so that the error can name the setting.
+pub(crate) fn check_slot_name(name: &str) -> Result<()> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if (1..=63).contains(&name.len()) && name.bytes().all(legal) {
+        return Ok(());
+    }
+    Err(
+        Error::config(format!("{name:?} cannot be the name of a replication slot"))
+            .help("use 1 to 63 lower-case letters, digits and underscores"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_server_takes_are_slot_names() {
+        assert!(check_slot_name("blacksmith_shop_1").is_ok());
+        for name in ["", "Shop", "a-b", "a b", "ä", &"x".repeat(64)] {
+            assert!(check_slot_name(name).is_err(), "{name}");
+        }
+    }
+}

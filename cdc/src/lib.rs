@@ -1,0 +1,25 @@
+//! Blacksmith's Postgres source, in reading order: each module may use only those above it.
+
+pub mod connection;
+pub mod catalog;
+pub mod protocol;
+pub mod value;
+pub mod changes;
+pub mod envelope;
+pub mod decoder;
+pub mod state;
+pub mod options;
+mod stream;
+mod schemas;
+mod tables;
+mod slot;
+mod retry;
+mod blocking;
+mod snapshot;
+mod setup;
+mod reconcile;
+pub mod source;
+
+pub use options::PostgresOptions;
+pub use source::PostgresSource;
+pub use stream::Ack;

@@ -1,0 +1,130 @@
+//! One row as it was sent: a sequence of values, each with its own format.
+
+use blacksmith_core::error::{Error, Result};
+
+use super::copy::{BinaryRow, TextRow};
+use super::cursor::Cursor;
+
+/// One column of one row, not decoded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// SQL NULL; in an old tuple of a key, also "this column is not in the identity".
+    Null,
+    /// Stored out of line and not changed, so the server did not send it. Never a NULL.
+    Unchanged,
+    /// The output of the type's text function.
+    Text(&'a [u8]),
+    /// Text of a COPY row that still has its backslash escapes: see [`super::copy::unescape`].
+    Escaped(&'a [u8]),
+    /// The output of the type's binary send function.
+    Binary(&'a [u8]),
+}
+
+/// A row, whichever way it came. Cheap to copy; the values are found when walked.
+#[derive(Debug, Clone, Copy)]
+pub enum Tuple<'a> {
+    /// TupleData of a pgoutput message.
+    Logical(TupleData<'a>),
+    /// A row of `COPY ... (FORMAT text)`.
+    CopyText(TextRow<'a>),
+    /// A row of `COPY ... (FORMAT binary)`.
+    CopyBinary(BinaryRow<'a>),
+}
+
+impl<'a> Tuple<'a> {
+    /// How many columns the row has.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        match self {
+            Tuple::Logical(tuple) => usize::from(tuple.columns),
+            Tuple::CopyText(row) => row.columns(),
+            Tuple::CopyBinary(row) => row.columns(),
+        }
+    }
+
+    /// The values in column order.
+    #[must_use]
+    pub fn values(&self) -> Values<'a> {
+        match self {
+            Tuple::Logical(tuple) => Values::Logical(tuple.values()),
+            Tuple::CopyText(row) => Values::CopyText(row.values()),
+            Tuple::CopyBinary(row) => Values::CopyBinary(row.values()),
+        }
+    }
+}
+
+/// The values of a [`Tuple`], in column order.
+#[derive(Debug, Clone)]
+pub enum Values<'a> {
+    /// Of a pgoutput message.
+    Logical(LogicalValues<'a>),
+    /// Of a COPY text row.
+    CopyText(super::copy::TextValues<'a>),
+    /// Of a COPY binary row.
+    CopyBinary(super::copy::BinaryValues<'a>),
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'a>> {
+        match self {
+            Values::Logical(values) => values.next(),
+            Values::CopyText(values) => values.next(),
+            Values::CopyBinary(values) => values.next(),
+        }
+    }
+}
+
+/// TupleData: a column count, then per column one byte of format and, for `t` and `b`, a counted value.
+#[derive(Debug, Clone, Copy)]
+pub struct TupleData<'a> {
+    columns: u16,
+    body: &'a [u8],
+}
+
+impl<'a> TupleData<'a> {
+    /// Reads the tuple at the cursor, checking every length, and leaves the cursor behind it.
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self> {
+        let columns = cursor.u16()?;
+        let body = cursor.rest();
+        for _ in 0..columns {
+            read_value(cursor)?;
+        }
+        let len = body.len() - cursor.rest().len();
+        let (body, _) = body.split_at(len);
+        Ok(TupleData { columns, body })
+    }
+
+    fn values(&self) -> LogicalValues<'a> {
+        LogicalValues(Cursor::new(self.body))
+    }
+}
+
+/// The values of a [`TupleData`].
+#[derive(Debug, Clone)]
+pub struct LogicalValues<'a>(Cursor<'a>);
+
+impl<'a> Iterator for LogicalValues<'a> {
+    type Item = Value<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'a>> {
+        // Lengths were checked when the tuple was read, so an error here is the end.
+        read_value(&mut self.0).ok()
+    }
+}
+
+#[inline]
+fn read_value<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>> {
+    match cursor.u8()? {
+        b't' => cursor.counted().map(Value::Text),
+        b'b' => cursor.counted().map(Value::Binary),
+        b'n' => Ok(Value::Null),
+        b'u' => Ok(Value::Unchanged),
+        other => Err(Error::invalid(format!(
+            "a value has the unknown format {other:#04x}"
+        ))),
+    }
+}

@@ -1,0 +1,239 @@
+//! One connection of the stream, from login to its end.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use blacksmith_core::error::{Error, Result};
+
+use super::Stream;
+use super::assembly::Assembly;
+use super::shipment::Shipment;
+use crate::connection::{
+    CopyBoth, Lsn, Message, ReplicationConnection, Status, StreamOptions, Streaming,
+};
+use crate::{slot, state};
+
+/// The server hears from us at least this often.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// A confirmation that has moved is sent after this time.
+const CONFIRM_EVERY: Duration = Duration::from_millis(100);
+/// How long one wait for messages takes at most: feedback is looked at in between.
+const RECEIVE_WAIT: Duration = Duration::from_millis(50);
+/// A server that says nothing for this long is taken for gone.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// An idle stream remembers where it is when it has moved this far, or after [`IDLE_EVERY`].
+const IDLE_BYTES: u64 = 1 << 20;
+const IDLE_EVERY: Duration = Duration::from_secs(10);
+/// How long questions about the slot may take.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the server may take to let go of the slot when we leave.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+impl Stream {
+    /// Connects, and streams until stopped or interrupted.
+    pub(super) fn session(&self) -> Result<()> {
+        let resume = state::resume(&self.door)
+            .ok_or_else(|| Error::damaged("the store does not know where the stream resumes"))?;
+        let mut connection = ReplicationConnection::connect(&self.settings.options, &self.waker)?;
+        let identity = connection.identify_system()?;
+        // The timer is made inside: this thread is not one of the runtime's own.
+        let verified = async {
+            let verified = slot::verify(&identity, &self.door, &self.settings, resume);
+            tokio::time::timeout(VERIFY_TIMEOUT, verified).await
+        };
+        self.runtime.block_on(verified).map_err(|_| {
+            Error::unavailable("the server did not answer questions about the slot within 60 s")
+        })??;
+        let binary = self.settings.binary && self.tables.are_binary();
+        self.tables.set_binary(binary);
+        let mut options = StreamOptions::new(self.settings.publications.clone());
+        options.binary = binary;
+        if self.whole.load(Ordering::Relaxed) {
+            options.streaming = Streaming::Off;
+        }
+        let stream = connection.start_replication(&self.settings.slot, Lsn(resume), &options)?;
+        self.gauge.connected.store(true, Ordering::Relaxed);
+        self.gauge
+            .confirmed_lsn
+            .fetch_max(resume, Ordering::Relaxed);
+        tracing::info!(slot = %self.settings.slot, from = %Lsn(resume), binary = options.binary, "streaming");
+        let mut session = Session {
+            stream: self,
+            copy: stream,
+            assembly: Assembly::default(),
+            shipment: Shipment::new(self.door.clone(), self.settings.ack, resume),
+            feedback: Feedback::new(resume),
+            events_before: self.gauge.events.load(Ordering::Relaxed),
+        };
+        let ended = session.run();
+        session.shipment.abandon();
+        if ended.is_ok() {
+            session.copy.close(GOODBYE);
+        }
+        ended
+    }
+}
+
+struct Session<'a> {
+    stream: &'a Stream,
+    copy: CopyBoth,
+    assembly: Assembly,
+    shipment: Shipment,
+    feedback: Feedback,
+    events_before: u64,
+}
+
+/// What was said to the server, and when.
+struct Feedback {
+    /// How far the server says it has sent everything.
+    server: u64,
+    /// The newest LSN that was remembered or shipped with events.
+    remembered: u64,
+    remembered_at: Instant,
+    confirmed: u64,
+    told_at: Instant,
+    reply_wanted: bool,
+}
+
+impl Feedback {
+    fn new(resume: u64) -> Feedback {
+        let now = Instant::now();
+        Feedback {
+            server: resume,
+            remembered: resume,
+            remembered_at: now,
+            confirmed: resume,
+            told_at: now,
+            reply_wanted: false,
+        }
+    }
+}
+
+impl Session<'_> {
+    fn run(&mut self) -> Result<()> {
+        loop {
+            self.receive()?;
+            // Right behind a look: while the store had no room we did not listen.
+            if self.copy.silence() > SILENCE_MAX {
+                return Err(Error::unavailable("the server has been silent for 90 s")
+                    .help("check the network between here and the server"));
+            }
+            self.ship()?;
+            self.confirm()?;
+            if self.is_over() {
+                return self.farewell();
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<()> {
+        let lump = self.copy.receive(Instant::now() + RECEIVE_WAIT)?;
+        for message in lump.messages() {
+            match message {
+                Message::Data { end, payload, .. } => {
+                    self.stream
+                        .gauge
+                        .server_lsn
+                        .fetch_max(end.0, Ordering::Relaxed);
+                    self.assembly.push(payload, &mut &*self.stream.tables)?;
+                }
+                Message::Keepalive {
+                    end, reply_wanted, ..
+                } => {
+                    self.stream
+                        .gauge
+                        .server_lsn
+                        .fetch_max(end.0, Ordering::Relaxed);
+                    self.feedback.server = self.feedback.server.max(end.0);
+                    self.feedback.reply_wanted |= reply_wanted;
+                }
+            }
+        }
+        self.assembly.flush();
+        Ok(())
+    }
+
+    /// Hands everything to the store. While it has no room the server still hears from us.
+    fn ship(&mut self) -> Result<()> {
+        while !self.shipment.carry_out(&mut self.assembly)? {
+            self.confirm()?;
+            if self.stream.stop.is_asked() {
+                return Ok(());
+            }
+            self.stream.door.wait_for_room(RECEIVE_WAIT)?;
+        }
+        let (_, at_us) = self.assembly.ended();
+        let gauge = &self.stream.gauge;
+        gauge.committed_at_us.fetch_max(at_us, Ordering::Relaxed);
+        gauge.events.store(
+            self.events_before + self.assembly.events(),
+            Ordering::Relaxed,
+        );
+        Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        self.remember_idle()?;
+        let confirmed = self.shipment.confirmed();
+        let moved = confirmed > self.feedback.confirmed;
+        let since = self.feedback.told_at.elapsed();
+        let due = since >= STATUS_EVERY || (moved && since >= CONFIRM_EVERY);
+        if due || self.feedback.reply_wanted {
+            self.tell(confirmed)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, confirmed: u64) -> Result<()> {
+        self.feedback.confirmed = confirmed;
+        self.stream
+            .gauge
+            .confirmed_lsn
+            .fetch_max(confirmed, Ordering::Relaxed);
+        let status = Status {
+            write: Lsn(self.feedback.server.max(confirmed)),
+            flush: Lsn(confirmed),
+            apply: Lsn(confirmed),
+            // Its answer says how far it is: without it an idle slot would not advance.
+            reply_wanted: true,
+        };
+        self.copy.send_status(&status, self.stream.door.now())?;
+        self.feedback.told_at = Instant::now();
+        self.feedback.reply_wanted = false;
+        Ok(())
+    }
+
+    /// When everything received is durable, the stream can resume where the server is now, though
+    /// nothing of it was for us. The store has it before the server is told.
+    fn remember_idle(&mut self) -> Result<()> {
+        let (ended, _) = self.assembly.ended();
+        if !self.assembly.is_between_transactions() || !self.shipment.is_durable() {
+            return Ok(());
+        }
+        let reached = self.feedback.server.max(ended);
+        let moved = reached.saturating_sub(self.feedback.remembered.max(self.shipment.confirmed()));
+        let awaited = self.stream.stop.at_lsn.load(Ordering::Acquire) != 0;
+        let long_ago = self.feedback.remembered_at.elapsed() >= IDLE_EVERY;
+        if moved >= IDLE_BYTES || (moved > 0 && (long_ago || awaited)) {
+            self.shipment.remember(reached)?;
+            self.feedback.remembered = reached;
+            self.feedback.remembered_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn is_over(&mut self) -> bool {
+        let asked = self.stream.stop.is_asked();
+        asked || self.stream.stop.is_reached(self.shipment.durable_lsn())
+    }
+
+    /// Confirms the last of it, so that the server need not send it again.
+    fn farewell(&mut self) -> Result<()> {
+        let deadline = Instant::now() + GOODBYE;
+        while !self.shipment.is_durable() && Instant::now() < deadline {
+            self.stream.door.wait_for_room(RECEIVE_WAIT)?;
+        }
+        let confirmed = self.shipment.confirmed();
+        self.tell(confirmed)
+    }
+}

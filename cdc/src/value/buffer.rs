@@ -1,0 +1,158 @@
+//! What columns are filled into: values of a fixed size, and values of any size.
+//!
+//! Unlike Arrow's own builders these can be cut back, so a row that fails in its last column takes
+//! its first ones with it.
+
+use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::{BinaryArray, PrimitiveArray, StringArray};
+use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+
+use super::misfit::{Fit, wrong};
+
+/// Values of a fixed size.
+#[derive(Debug)]
+pub(crate) struct Fixed<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    nulls: NullBufferBuilder,
+}
+
+impl<T: ArrowPrimitiveType> Fixed<T> {
+    pub(crate) fn new() -> Self {
+        Fixed {
+            values: Vec::new(),
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, value: T::Native) {
+        self.values.push(value);
+        self.nulls.append_non_null();
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        self.values.push(T::Native::default());
+        self.nulls.append_null();
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        self.nulls.truncate(len);
+    }
+
+    pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
+        let values = ScalarBuffer::from(std::mem::take(&mut self.values));
+        PrimitiveArray::try_new(values, self.nulls.finish())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.values.as_slice())
+    }
+}
+
+/// Values of any size, behind 32-bit offsets.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    offsets: Vec<i32>,
+    data: Vec<u8>,
+    nulls: NullBufferBuilder,
+}
+
+impl Bytes {
+    pub(crate) fn new() -> Self {
+        Bytes {
+            offsets: vec![0],
+            data: Vec::new(),
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, value: &[u8]) -> Fit<()> {
+        self.data.extend_from_slice(value);
+        self.close()
+    }
+
+    /// Adds what `write` appends, or nothing when it fails.
+    #[inline]
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
+        let start = self.data.len();
+        write(&mut self.data).inspect_err(|_| self.data.truncate(start))?;
+        self.close()
+    }
+
+    /// As [`Bytes::write`], when what was written must be UTF-8.
+    pub(crate) fn write_text(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
+        let start = self.data.len();
+        self.write(|data| {
+            write(data)?;
+            check_utf8(&data[start..])
+        })
+    }
+
+    #[inline]
+    fn close(&mut self) -> Fit<()> {
+        let Ok(end) = i32::try_from(self.data.len()) else {
+            self.data
+                .truncate(self.offsets.last().map_or(0, |end| *end as usize));
+            return wrong("makes its column exceed 2 GiB in one batch");
+        };
+        self.offsets.push(end);
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        let end = self.offsets.last().copied().unwrap_or(0);
+        self.offsets.push(end);
+        self.nulls.append_null();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.offsets.truncate(len + 1);
+        self.data
+            .truncate(self.offsets.last().map_or(0, |end| *end as usize));
+        self.nulls.truncate(len);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len() + size_of_val(self.offsets.as_slice())
+    }
+
+    fn parts(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
+        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        let data = std::mem::take(&mut self.data);
+        (
+            OffsetBuffer::new(offsets.into()),
+            Buffer::from_vec(data),
+            self.nulls.finish(),
+        )
+    }
+
+    pub(crate) fn finish_text(&mut self) -> Result<StringArray, ArrowError> {
+        let (offsets, data, nulls) = self.parts();
+        StringArray::try_new(offsets, data, nulls)
+    }
+
+    pub(crate) fn finish_binary(&mut self) -> Result<BinaryArray, ArrowError> {
+        let (offsets, data, nulls) = self.parts();
+        BinaryArray::try_new(offsets, data, nulls)
+    }
+}
+
+#[inline]
+pub(crate) fn check_utf8(bytes: &[u8]) -> Fit<()> {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(_) => wrong("is not UTF-8"),
+    }
+}

@@ -1,0 +1,301 @@
+//! Builders of scalar columns: a value's bytes in, an Arrow array out.
+//!
+//! A push either adds one value or, when the value is a [`Misfit`], leaves the column as it was.
+
+use std::sync::Arc;
+
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type,
+    Int64Type, Time64MicrosecondType, TimestampMicrosecondType, UInt32Type,
+};
+use arrow_array::{ArrayRef, BooleanArray, FixedSizeBinaryArray};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, i256};
+use arrow_schema::ArrowError;
+
+use super::buffer::{Bytes, Fixed, check_utf8};
+use super::bytea;
+use super::calendar;
+use super::mapping::Form;
+use super::misfit::{Fit, Misfit};
+use super::number::{fixed, float, integer, one_nan};
+use super::numeric::Bounds;
+use super::text;
+
+/// A column of one form. The variant is chosen once; a push is one branch away from its value.
+#[derive(Debug)]
+pub(crate) enum ScalarBuilder {
+    Bool(BooleanBufferBuilder, NullBufferBuilder),
+    Int2(Fixed<Int16Type>),
+    Int4(Fixed<Int32Type>),
+    Int8(Fixed<Int64Type>),
+    Oid(Fixed<UInt32Type>),
+    Float4(Fixed<Float32Type>),
+    Float8(Fixed<Float64Type>),
+    Decimal128(Fixed<Decimal128Type>, Bounds<i128>, (u8, i8)),
+    Decimal256(Fixed<Decimal256Type>, Bounds<i256>, (u8, i8)),
+    Bytea(Bytes),
+    Uuid(Vec<u8>, NullBufferBuilder),
+    Date(Fixed<Date32Type>),
+    Time(Fixed<Time64MicrosecondType>),
+    Timestamp(Fixed<TimestampMicrosecondType>, Option<&'static str>),
+    Text(Bytes, Form),
+}
+
+impl ScalarBuilder {
+    pub(crate) fn new(form: Form) -> Self {
+        match form {
+            Form::Bool => {
+                ScalarBuilder::Bool(BooleanBufferBuilder::new(0), NullBufferBuilder::new(0))
+            }
+            Form::Int2 => ScalarBuilder::Int2(Fixed::new()),
+            Form::Int4 => ScalarBuilder::Int4(Fixed::new()),
+            Form::Int8 => ScalarBuilder::Int8(Fixed::new()),
+            Form::Oid => ScalarBuilder::Oid(Fixed::new()),
+            Form::Float4 => ScalarBuilder::Float4(Fixed::new()),
+            Form::Float8 => ScalarBuilder::Float8(Fixed::new()),
+            Form::Decimal128 { precision, scale } => {
+                match Bounds::new(precision.into(), scale.into()) {
+                    Some(bounds) => {
+                        ScalarBuilder::Decimal128(Fixed::new(), bounds, (precision, scale as i8))
+                    }
+                    None => ScalarBuilder::Text(Bytes::new(), Form::Numeric),
+                }
+            }
+            Form::Decimal256 { precision, scale } => {
+                match Bounds::new(precision.into(), scale.into()) {
+                    Some(bounds) => {
+                        ScalarBuilder::Decimal256(Fixed::new(), bounds, (precision, scale as i8))
+                    }
+                    None => ScalarBuilder::Text(Bytes::new(), Form::Numeric),
+                }
+            }
+            Form::Bytea => ScalarBuilder::Bytea(Bytes::new()),
+            Form::Uuid => ScalarBuilder::Uuid(Vec::new(), NullBufferBuilder::new(0)),
+            Form::Date => ScalarBuilder::Date(Fixed::new()),
+            Form::Time => ScalarBuilder::Time(Fixed::new()),
+            Form::Timestamp => ScalarBuilder::Timestamp(Fixed::new(), None),
+            Form::TimestampTz => ScalarBuilder::Timestamp(Fixed::new(), Some("UTC")),
+            Form::Text
+            | Form::Char
+            | Form::Jsonb
+            | Form::Numeric
+            | Form::TimeTz
+            | Form::Interval
+            | Form::Opaque => ScalarBuilder::Text(Bytes::new(), form),
+        }
+    }
+
+    /// Adds a value from its text.
+    #[inline]
+    pub(crate) fn push_text(&mut self, text: &[u8]) -> Fit<()> {
+        match self {
+            ScalarBuilder::Bool(values, nulls) => push_bool(values, nulls, bool_text(text)?),
+            ScalarBuilder::Int2(column) => column.push(integer(text)?),
+            ScalarBuilder::Int4(column) => column.push(integer(text)?),
+            ScalarBuilder::Int8(column) => column.push(integer(text)?),
+            ScalarBuilder::Oid(column) => column.push(integer(text)?),
+            ScalarBuilder::Float4(column) => column.push(float(text)?),
+            ScalarBuilder::Float8(column) => column.push(float(text)?),
+            ScalarBuilder::Decimal128(column, bounds, _) => column.push(bounds.read_text(text)?),
+            ScalarBuilder::Decimal256(column, bounds, _) => column.push(bounds.read_text(text)?),
+            ScalarBuilder::Bytea(column) => column.write(|data| bytea::read(text, data))?,
+            ScalarBuilder::Uuid(values, nulls) => push_uuid(values, nulls, bytea::uuid(text)?),
+            ScalarBuilder::Date(column) => column.push(calendar::date(text)?),
+            ScalarBuilder::Time(column) => column.push(calendar::time(text)?),
+            ScalarBuilder::Timestamp(column, _) => column.push(calendar::timestamp(text)?),
+            ScalarBuilder::Text(column, Form::Char) => column.write_text(|data| {
+                text::write_char(text, data);
+                Ok(())
+            })?,
+            ScalarBuilder::Text(column, _) => {
+                check_utf8(text)?;
+                column.push(text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a value from its binary form.
+    #[inline]
+    pub(crate) fn push_binary(&mut self, binary: &[u8]) -> Fit<()> {
+        match self {
+            ScalarBuilder::Bool(values, nulls) => {
+                push_bool(values, nulls, fixed::<1>(binary)? != [0]);
+            }
+            ScalarBuilder::Int2(column) => column.push(i16::from_be_bytes(fixed(binary)?)),
+            ScalarBuilder::Int4(column) => column.push(i32::from_be_bytes(fixed(binary)?)),
+            ScalarBuilder::Int8(column) => column.push(i64::from_be_bytes(fixed(binary)?)),
+            ScalarBuilder::Oid(column) => column.push(u32::from_be_bytes(fixed(binary)?)),
+            ScalarBuilder::Float4(column) => {
+                column.push(one_nan(f32::from_be_bytes(fixed(binary)?)));
+            }
+            ScalarBuilder::Float8(column) => {
+                column.push(one_nan(f64::from_be_bytes(fixed(binary)?)));
+            }
+            ScalarBuilder::Decimal128(column, bounds, _) => {
+                column.push(bounds.read_binary(binary)?);
+            }
+            ScalarBuilder::Decimal256(column, bounds, _) => {
+                column.push(bounds.read_binary(binary)?);
+            }
+            ScalarBuilder::Bytea(column) => column.push(binary)?,
+            ScalarBuilder::Uuid(values, nulls) => push_uuid(values, nulls, fixed(binary)?),
+            ScalarBuilder::Date(column) => column.push(calendar::date_binary(binary)?),
+            ScalarBuilder::Time(column) => column.push(calendar::time_binary(binary)?),
+            ScalarBuilder::Timestamp(column, _) => {
+                column.push(calendar::timestamp_binary(binary)?);
+            }
+            ScalarBuilder::Text(column, Form::Text) => {
+                check_utf8(binary)?;
+                column.push(binary)?;
+            }
+            ScalarBuilder::Text(column, form) => {
+                column.write_text(|data| text::write_scalar(*form, binary, data))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        match self {
+            ScalarBuilder::Bool(values, nulls) => {
+                values.append(false);
+                nulls.append_null();
+            }
+            ScalarBuilder::Int2(column) => column.push_null(),
+            ScalarBuilder::Int4(column) => column.push_null(),
+            ScalarBuilder::Int8(column) => column.push_null(),
+            ScalarBuilder::Oid(column) => column.push_null(),
+            ScalarBuilder::Float4(column) => column.push_null(),
+            ScalarBuilder::Float8(column) => column.push_null(),
+            ScalarBuilder::Decimal128(column, ..) => column.push_null(),
+            ScalarBuilder::Decimal256(column, ..) => column.push_null(),
+            ScalarBuilder::Bytea(column) | ScalarBuilder::Text(column, _) => column.push_null(),
+            ScalarBuilder::Uuid(values, nulls) => {
+                values.extend_from_slice(&[0; 16]);
+                nulls.append_null();
+            }
+            ScalarBuilder::Date(column) => column.push_null(),
+            ScalarBuilder::Time(column) => column.push_null(),
+            ScalarBuilder::Timestamp(column, _) => column.push_null(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            ScalarBuilder::Bool(values, _) => values.len(),
+            ScalarBuilder::Int2(column) => column.len(),
+            ScalarBuilder::Int4(column) => column.len(),
+            ScalarBuilder::Int8(column) => column.len(),
+            ScalarBuilder::Oid(column) => column.len(),
+            ScalarBuilder::Float4(column) => column.len(),
+            ScalarBuilder::Float8(column) => column.len(),
+            ScalarBuilder::Decimal128(column, ..) => column.len(),
+            ScalarBuilder::Decimal256(column, ..) => column.len(),
+            ScalarBuilder::Bytea(column) | ScalarBuilder::Text(column, _) => column.len(),
+            ScalarBuilder::Uuid(_, nulls) => nulls.len(),
+            ScalarBuilder::Date(column) => column.len(),
+            ScalarBuilder::Time(column) => column.len(),
+            ScalarBuilder::Timestamp(column, _) => column.len(),
+        }
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match self {
+            ScalarBuilder::Bool(values, nulls) => {
+                values.truncate(len);
+                nulls.truncate(len);
+            }
+            ScalarBuilder::Int2(column) => column.truncate(len),
+            ScalarBuilder::Int4(column) => column.truncate(len),
+            ScalarBuilder::Int8(column) => column.truncate(len),
+            ScalarBuilder::Oid(column) => column.truncate(len),
+            ScalarBuilder::Float4(column) => column.truncate(len),
+            ScalarBuilder::Float8(column) => column.truncate(len),
+            ScalarBuilder::Decimal128(column, ..) => column.truncate(len),
+            ScalarBuilder::Decimal256(column, ..) => column.truncate(len),
+            ScalarBuilder::Bytea(column) | ScalarBuilder::Text(column, _) => column.truncate(len),
+            ScalarBuilder::Uuid(values, nulls) => {
+                values.truncate(16 * len);
+                nulls.truncate(len);
+            }
+            ScalarBuilder::Date(column) => column.truncate(len),
+            ScalarBuilder::Time(column) => column.truncate(len),
+            ScalarBuilder::Timestamp(column, _) => column.truncate(len),
+        }
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            ScalarBuilder::Bool(values, _) => values.len() / 8,
+            ScalarBuilder::Int2(column) => column.bytes(),
+            ScalarBuilder::Int4(column) => column.bytes(),
+            ScalarBuilder::Int8(column) => column.bytes(),
+            ScalarBuilder::Oid(column) => column.bytes(),
+            ScalarBuilder::Float4(column) => column.bytes(),
+            ScalarBuilder::Float8(column) => column.bytes(),
+            ScalarBuilder::Decimal128(column, ..) => column.bytes(),
+            ScalarBuilder::Decimal256(column, ..) => column.bytes(),
+            ScalarBuilder::Bytea(column) | ScalarBuilder::Text(column, _) => column.bytes(),
+            ScalarBuilder::Uuid(values, _) => values.len(),
+            ScalarBuilder::Date(column) => column.bytes(),
+            ScalarBuilder::Time(column) => column.bytes(),
+            ScalarBuilder::Timestamp(column, _) => column.bytes(),
+        }
+    }
+
+    /// The array of all values; the builder begins anew.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            ScalarBuilder::Bool(values, nulls) => {
+                Arc::new(BooleanArray::new(values.finish(), nulls.finish()))
+            }
+            ScalarBuilder::Int2(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Int4(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Int8(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Oid(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Float4(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Float8(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Decimal128(column, _, (precision, scale)) => Arc::new(
+                column
+                    .finish()?
+                    .with_precision_and_scale(*precision, *scale)?,
+            ),
+            ScalarBuilder::Decimal256(column, _, (precision, scale)) => Arc::new(
+                column
+                    .finish()?
+                    .with_precision_and_scale(*precision, *scale)?,
+            ),
+            ScalarBuilder::Bytea(column) => Arc::new(column.finish_binary()?),
+            ScalarBuilder::Uuid(values, nulls) => {
+                let values = Buffer::from_vec(std::mem::take(values));
+                Arc::new(FixedSizeBinaryArray::try_new(16, values, nulls.finish())?)
+            }
+            ScalarBuilder::Date(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Time(column) => Arc::new(column.finish()?),
+            ScalarBuilder::Timestamp(column, zone) => {
+                Arc::new(column.finish()?.with_timezone_opt(*zone))
+            }
+            ScalarBuilder::Text(column, _) => Arc::new(column.finish_text()?),
+        })
+    }
+}
+
+fn bool_text(text: &[u8]) -> Fit<bool> {
+    match text {
+        b"t" => Ok(true),
+        b"f" => Ok(false),
+        _ => Err(Misfit::Wrong("is not a bool")),
+    }
+}
+
+fn push_bool(values: &mut BooleanBufferBuilder, nulls: &mut NullBufferBuilder, value: bool) {
+    values.append(value);
+    nulls.append_non_null();
+}
+
+fn push_uuid(values: &mut Vec<u8>, nulls: &mut NullBufferBuilder, value: [u8; 16]) {
+    values.extend_from_slice(&value);
+    nulls.append_non_null();
+}

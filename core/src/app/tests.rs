@@ -1,0 +1,184 @@
+//! What starts, what stops, and in which order.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::destination::{Queue, Thens};
+use crate::event::{Draft, FormatId, Tally};
+use crate::finding::Finding;
+use crate::log::Retention;
+use crate::store::memory::MemoryStore;
+
+/// A destination of one action whose loads end when they are told.
+#[derive(Debug, Default)]
+struct Harbour {
+    name: String,
+    begun: Arc<Notify>,
+    told: Arc<Notify>,
+}
+
+#[async_trait]
+impl Destination for Harbour {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
+        vec![Arc::new(Unload {
+            begun: Arc::clone(&self.begun),
+            told: Arc::clone(&self.told),
+        })]
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+#[derive(Debug)]
+struct Unload {
+    begun: Arc<Notify>,
+    told: Arc<Notify>,
+}
+
+#[async_trait]
+impl Action for Unload {
+    fn name(&self) -> &str {
+        "unload"
+    }
+
+    async fn load(&self, _: &Toolkit, _: &mut Queue, then: &Thens) -> Result<()> {
+        self.begun.notify_one();
+        self.told.notified().await;
+        then.send(crate::destination::Then::succeeded(
+            crate::destination::Jobs::All,
+        ));
+        Ok(())
+    }
+}
+
+fn store_with_events() -> Arc<dyn Store> {
+    let store = MemoryStore::new(Retention::default()).unwrap();
+    let source = store.register_source("shop").unwrap();
+    let schema = store.define(source, "orders", Bytes::new()).unwrap();
+    let draft = Draft {
+        format: FormatId::JSON,
+        received_at: crate::clock::Timestamp(0),
+        tally: vec![Tally {
+            schema,
+            group: 0,
+            count: 3,
+        }],
+        envelope: Bytes::new(),
+        body: Bytes::from_static(b"1"),
+        state: Vec::new(),
+    };
+    store.append(source, draft).unwrap();
+    Arc::new(store)
+}
+
+/// An application with harbours of these names, and what tells of their loads.
+fn application(store: &Arc<dyn Store>, names: &[&str]) -> (Arc<Application>, Vec<Arc<Harbour>>) {
+    let mut application = Application::new(Arc::clone(store));
+    let mut harbours = Vec::new();
+    for name in names {
+        let harbour = Arc::new(Harbour {
+            name: (*name).to_owned(),
+            ..Harbour::default()
+        });
+        let settings = DestinationSettings {
+            destination: Arc::clone(&harbour) as Arc<dyn Destination>,
+            schedule: PartialSchedule {
+                realtime: Some(true),
+                ..PartialSchedule::default()
+            },
+            actions: HashMap::new(),
+            batch: BatchLimits {
+                rows_max: 1,
+                ..BatchLimits::default()
+            },
+        };
+        application = application
+            .destination(settings)
+            .route(Route::between("shop", name));
+        harbours.push(harbour);
+    }
+    (Arc::new(application), harbours)
+}
+
+fn start(application: &Arc<Application>, run: &Run) -> tokio::task::JoinHandle<Result<()>> {
+    let (application, run) = (Arc::clone(application), run.clone());
+    tokio::spawn(async move { application.run(run).await })
+}
+
+#[tokio::test]
+async fn a_stop_lets_loads_end_and_begins_none_in_any_lane() {
+    let store = store_with_events();
+    let (application, harbours) = application(&store, &["north", "south"]);
+    let run = Run::default();
+    let running = start(&application, &run);
+    for harbour in &harbours {
+        harbour.begun.notified().await;
+    }
+    run.stop.cancel();
+    // The lanes are asked in order: the last ends its load first, and must begin no other.
+    for harbour in harbours.iter().rev() {
+        harbour.told.notify_one();
+    }
+    running.await.unwrap().unwrap();
+    for lane in store.lanes() {
+        assert_eq!(lane.settled_upto, Position(1), "{}", lane.name);
+        assert!(lane.open.is_empty(), "{}", lane.name);
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_load_that_hangs() {
+    let store = store_with_events();
+    let (application, harbours) = application(&store, &["north"]);
+    let run = Run::default();
+    let running = start(&application, &run);
+    harbours[0].begun.notified().await;
+    run.stop.cancel();
+    run.abort.cancel();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(error.report().contains("at once"), "{error:?}");
+    assert_eq!(
+        store.lanes()[0].open[0].status,
+        crate::job::Status::Executing
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_alone_owes_its_events_to_the_lanes() {
+    let store = store_with_events();
+    let (application, _) = application(&store, &["north"]);
+    let run = Run {
+        service: Service::Gateway,
+        until_caught_up: true,
+        ..Run::default()
+    };
+    assert_eq!(
+        store.settled_upto(),
+        Position(3),
+        "nobody asks for them yet"
+    );
+    application.run(run).await.unwrap();
+    assert_eq!(store.settled_upto(), Position::ZERO);
+    let dropped = store.retain(crate::clock::Timestamp(i64::MAX)).unwrap();
+    assert_eq!(dropped, None);
+}
+
+#[tokio::test]
+async fn a_store_that_stops_ends_the_application_with_its_reason() {
+    let store = store_with_events();
+    let (application, harbours) = application(&store, &["north"]);
+    let running = start(&application, &Run::default());
+    harbours[0].begun.notified().await;
+    store.close().unwrap();
+    harbours[0].told.notify_one();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(error.report().contains("the store is closed"), "{error:?}");
+}

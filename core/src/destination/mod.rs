@@ -1,0 +1,118 @@
+//! What a destination is: where events are loaded, by its actions.
+
+mod queue;
+mod then;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::event::StoreId;
+use crate::finding::Finding;
+use crate::schedule::PartialSchedule;
+
+pub use queue::{Queue, QueueFeed, Rows};
+pub use then::{Jobs, Then, Thens};
+
+/// A named system that events are loaded into, as a group of actions.
+///
+/// # Contract
+/// [`Destination::init`] is called once before any of its actions' `init`; [`Destination::shutdown`]
+/// once after the last of theirs. An error of `init` stops the process; one of `shutdown` is logged.
+#[async_trait]
+pub trait Destination: fmt::Debug + Send + Sync + 'static {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Its actions. The same ones at every call.
+    fn actions(&self) -> Vec<Arc<dyn Action>>;
+
+    /// Prepares the destination for this process and this store.
+    async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go of what `init` took.
+    async fn shutdown(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Everything that stands in the way, without changing anything that exists.
+    async fn check(&self) -> Vec<Finding>;
+}
+
+/// How an action wants its failures treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordering {
+    /// A failed job waits for its retry and holds up nobody. Blacksmith's own rule.
+    Unordered,
+    /// A failed range holds back what comes after it in the lane and nothing else. It is never
+    /// discarded because its retries ran out, unless `max_retries` was set by the user: it holds,
+    /// says so, and goes on by itself when the cause is gone.
+    Ordered,
+}
+
+/// One way to load into a destination.
+///
+/// # Contract
+/// [`Action::load`] is called with one batch at a time for an ordered action, in order of position.
+/// The batch was recorded as `executing` before. The action reports jobs through [`Thens`] and
+/// returns: an `Ok` without a report for a job makes that job `unknown`; an `Err` fails every job
+/// that it has not reported. The first report of a job wins.
+///
+/// After a crash the same span is loaded again, with `attempt + 1`: an action whose effect depends
+/// only on the span and on what is in it is loaded exactly once in its effect. Dropping the future
+/// (a timeout, a second signal) counts as a crash of that load.
+#[async_trait]
+pub trait Action: fmt::Debug + Send + Sync + 'static {
+    /// Its name inside the destination.
+    fn name(&self) -> &str;
+
+    /// Its own schedule, field by field over the destination's.
+    fn schedule(&self) -> PartialSchedule {
+        PartialSchedule::default()
+    }
+
+    /// How failures are treated.
+    fn ordering(&self) -> Ordering {
+        Ordering::Unordered
+    }
+
+    /// Prepares the action, after its destination.
+    async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go of what `init` took, before its destination.
+    async fn shutdown(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Loads one batch.
+    ///
+    /// # Errors
+    /// Whatever kept the unreported jobs from being loaded: they become `failed` and are retried.
+    /// Only [`Then::discarded`], or retries that ran out, give a job up.
+    async fn load(&self, toolkit: &Toolkit, queue: &mut Queue, then: &Thens) -> Result<()>;
+}
+
+/// What an action may use.
+#[derive(Debug, Clone)]
+pub struct Toolkit {
+    /// `destination/action`; log lines of the action carry it.
+    pub action: Arc<str>,
+    /// The store whose positions the queue counts.
+    pub store: StoreId,
+    /// The highest position that the store has given so far.
+    pub head: crate::position::Position,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How many bytes the action may hold in memory, about.
+    pub memory_bytes: usize,
+    /// Cancelled when the process is to stop at once.
+    pub stop: CancellationToken,
+}

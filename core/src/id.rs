@@ -1,0 +1,186 @@
+//! Ids: KSUIDs whose payload is an address.
+//!
+//! An id is 20 bytes, written as 27 base62 characters that sort by time: 4 bytes of seconds since
+//! 2014-05-13 16:53:20 UTC, then 16 bytes of payload. Ours are the store's id (4), the lane (4; 0
+//! for the event itself) and the position (8), so a lookup needs no index and no job stores its id.
+//!
+//! Format: <https://github.com/segmentio/ksuid> (text form and epoch).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::event::{LaneId, StoreId};
+use crate::position::Position;
+
+const EPOCH_SECONDS: i64 = 1_400_000_000;
+const TEXT_LENGTH: usize = 27;
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The id of an event, or of the job that one lane has for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id([u8; 20]);
+
+impl Id {
+    /// The id of the event at `position`, received at `at`.
+    #[must_use]
+    pub fn of_event(store: StoreId, position: Position, at: Timestamp) -> Id {
+        Id::new(store, 0, position, at)
+    }
+
+    /// The id of the job that `lane` has for the event at `position`, received at `at`.
+    #[must_use]
+    pub fn of_job(store: StoreId, lane: LaneId, position: Position, at: Timestamp) -> Id {
+        Id::new(store, lane.0, position, at)
+    }
+
+    fn new(store: StoreId, lane: u32, position: Position, at: Timestamp) -> Id {
+        let seconds = u32::try_from((at.seconds() - EPOCH_SECONDS).max(0)).unwrap_or(u32::MAX);
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&seconds.to_be_bytes());
+        bytes[4..8].copy_from_slice(&store.0.to_be_bytes());
+        bytes[8..12].copy_from_slice(&lane.to_be_bytes());
+        bytes[12..].copy_from_slice(&position.0.to_be_bytes());
+        Id(bytes)
+    }
+
+    /// The store it belongs to.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        StoreId(self.word(4))
+    }
+
+    /// The lane, when it is a job's id.
+    #[must_use]
+    pub fn lane(&self) -> Option<LaneId> {
+        Some(self.word(8)).filter(|lane| *lane != 0).map(LaneId)
+    }
+
+    /// The event's position.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position(u64::from(self.word(12)) << 32 | u64::from(self.word(16)))
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.0[at..at + 4]);
+        u32::from_be_bytes(word)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut number = self.0;
+        let mut text = [b'0'; TEXT_LENGTH];
+        for digit in text.iter_mut().rev() {
+            *digit = DIGITS[usize::from(divide(&mut number, 62))];
+        }
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({self})")
+    }
+}
+
+impl FromStr for Id {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Id, Error> {
+        let wrong = || {
+            Error::invalid(format!("\"{text}\" is not an id"))
+                .help("an id has 27 letters and digits")
+        };
+        if text.len() != TEXT_LENGTH {
+            return Err(wrong());
+        }
+        let mut number = [0; 20];
+        for byte in text.bytes() {
+            let digit = DIGITS
+                .iter()
+                .position(|digit| *digit == byte)
+                .ok_or_else(wrong)?;
+            let overflow = multiply_add(&mut number, 62, u8::try_from(digit).map_err(|_| wrong())?);
+            if overflow {
+                return Err(wrong());
+            }
+        }
+        Ok(Id(number))
+    }
+}
+
+/// Divides a big-endian number in place and returns the remainder.
+fn divide(number: &mut [u8; 20], by: u8) -> u8 {
+    let mut rest = 0u16;
+    for byte in number {
+        let value = rest << 8 | u16::from(*byte);
+        *byte = (value / u16::from(by)) as u8;
+        rest = value % u16::from(by);
+    }
+    rest as u8
+}
+
+/// Multiplies a big-endian number in place and adds; says whether it overflowed.
+fn multiply_add(number: &mut [u8; 20], by: u8, add: u8) -> bool {
+    let mut carry = u16::from(add);
+    for byte in number.iter_mut().rev() {
+        let value = u16::from(*byte) * u16::from(by) + carry;
+        *byte = value as u8;
+        carry = value >> 8;
+    }
+    carry != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_an_address_and_survives_its_text() {
+        let at = Timestamp(1_700_000_000_000_000);
+        let id = Id::of_job(StoreId(0xdead_beef), LaneId(7), Position(1 << 40 | 5), at);
+        let text = id.to_string();
+        assert_eq!(text.len(), 27);
+        let parsed: Id = text.parse().unwrap();
+        assert_eq!(parsed, id);
+        assert_eq!(
+            (parsed.store(), parsed.lane()),
+            (StoreId(0xdead_beef), Some(LaneId(7)))
+        );
+        assert_eq!(parsed.position(), Position(1 << 40 | 5));
+        assert_eq!(Id::of_event(StoreId(1), Position(1), at).lane(), None);
+    }
+
+    #[test]
+    fn ids_sort_by_time_as_text_too() {
+        let id = |seconds: i64| {
+            Id::of_event(StoreId(9), Position(1), Timestamp(seconds * 1_000_000)).to_string()
+        };
+        assert!(id(1_700_000_000) < id(1_700_000_001));
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for text in [
+            "",
+            "short",
+            &"z".repeat(27),
+            &"!".repeat(27),
+            &"0".repeat(28),
+        ] {
+            assert!(text.parse::<Id>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_text_form_is_the_published_one() {
+        // The example of the format's own documentation.
+        let id: Id = "0ujtsYcgvSTl8PAuAdqWYSMnLOv".parse().unwrap();
+        assert_eq!(id.0[..4], 107_608_047u32.to_be_bytes());
+        assert_eq!(id.to_string(), "0ujtsYcgvSTl8PAuAdqWYSMnLOv");
+    }
+}

@@ -1,0 +1,132 @@
+//! Jobs and their history: states, and transitions over ranges of positions.
+//!
+//! The job of action A for the event at position P exists because A is routed to P; nobody stores
+//! a row for it. Its history is the list of [`Transition`]s of A's lane whose span contains P.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::event::LaneId;
+use crate::position::Span;
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// Stored; no attempt yet.
+    Acknowledged,
+    /// In its lane, or waiting for a retry.
+    Awaiting,
+    /// Handed to the action.
+    Executing,
+    /// Loaded.
+    Succeeded,
+    /// The last attempt failed; it will be tried again.
+    Failed,
+    /// Given up, by the action or because its retries ran out. Stays visible.
+    Discarded,
+    /// The action returned without saying; held for an operator.
+    Unknown,
+}
+
+impl Status {
+    /// All states, in the order a job usually meets them.
+    pub const ALL: [Status; 7] = [
+        Status::Acknowledged,
+        Status::Awaiting,
+        Status::Executing,
+        Status::Succeeded,
+        Status::Failed,
+        Status::Discarded,
+        Status::Unknown,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Acknowledged => "acknowledged",
+            Status::Awaiting => "awaiting",
+            Status::Executing => "executing",
+            Status::Succeeded => "succeeded",
+            Status::Failed => "failed",
+            Status::Discarded => "discarded",
+            Status::Unknown => "unknown",
+        }
+    }
+
+    /// Whether nothing more happens to the job by itself.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        matches!(self, Status::Succeeded | Status::Discarded)
+    }
+
+    /// The number it is stored as.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The state stored as `code`.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Status> {
+        Status::ALL.get(usize::from(code)).copied()
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Status {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Status::ALL.into_iter().find(|status| status.name() == text);
+        found.ok_or_else(|| {
+            let names = Status::ALL.map(Status::name).join(", ");
+            Error::invalid(format!("no job status is called \"{text}\""))
+                .help(format!("one of {names}"))
+        })
+    }
+}
+
+/// One change of state of every job in a span of one lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The lane, that is the action.
+    pub lane: LaneId,
+    /// The positions whose jobs changed.
+    pub span: Span,
+    /// The state after.
+    pub status: Status,
+    /// Which attempt this belongs to; 0 before the first.
+    pub attempt: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Why, for `failed`, `discarded` and `unknown`. At most 4 KiB.
+    pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_survives_its_code_and_its_name() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_code(status.code()), Some(status));
+            assert_eq!(status.name().parse::<Status>().unwrap(), status);
+        }
+        assert!(
+            "done"
+                .parse::<Status>()
+                .unwrap_err()
+                .report()
+                .contains("succeeded")
+        );
+    }
+}

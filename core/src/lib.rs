@@ -1,0 +1,26 @@
+//! Blacksmith's engine and SDK, in reading order: each module uses only those above it.
+//!
+//! Follow one event: a [`source`] hands it to the [`door`], where the [`store`] gives it a position
+//! and makes it durable; the [`scheduler`] follows what is durable and files it in the [`queue`]'s
+//! lanes; a lane's batch is loaded by an action of a [`destination`], and what the action reports
+//! goes back into the same store as transitions of its jobs.
+
+pub mod error;
+pub mod secret;
+pub mod clock;
+pub mod finding;
+pub mod schedule;
+pub mod position;
+pub mod event;
+pub mod job;
+pub mod id;
+pub mod log;
+pub mod store;
+pub mod door;
+pub mod source;
+pub mod flow;
+pub mod settings;
+pub mod destination;
+pub mod queue;
+pub mod scheduler;
+pub mod app;

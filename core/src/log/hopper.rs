@@ -1,0 +1,264 @@
+//! What waits for the writer: accepted work in order, bounded in bytes.
+//!
+//! Bytes count from acceptance until they are written. The bound admits one piece of work whatever
+//! its size when nothing else waits, so the largest frame always passes.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::log::durable::{Fence, lock};
+use crate::log::frame::StageRef;
+use crate::position::Position;
+
+/// Why something was not accepted. Nothing of it is in the log, and the caller still has its data.
+#[derive(Debug)]
+pub enum AppendError {
+    /// As much as allowed is waiting for the disk; try again when [`super::Durable::register`] calls
+    /// or after [`super::Log::wait_for_room`].
+    Full,
+    /// The body is longer than [`super::BODY_BYTES_MAX`]; this many bytes.
+    TooLarge(usize),
+    /// The log is closed or stopped after an I/O error; nothing more is accepted until it is opened again.
+    Fenced(Error),
+    /// The caller's own code (its fold, its closure) said no.
+    Declined(Error),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AppendError::Full => f.write_str("the log's queue is full"),
+            AppendError::TooLarge(bytes) => write!(f, "a body of {bytes} bytes is too large"),
+            AppendError::Fenced(error) | AppendError::Declined(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+impl From<AppendError> for Error {
+    fn from(error: AppendError) -> Error {
+        match error {
+            AppendError::Full => Error::unavailable("the log's queue is full")
+                .help("the disk is slower than the sources; try again"),
+            AppendError::TooLarge(bytes) => Error::invalid(format!(
+                "{bytes} bytes are more than one frame of the log holds"
+            ))
+            .help("split it into smaller blocks"),
+            AppendError::Fenced(error) | AppendError::Declined(error) => error,
+        }
+    }
+}
+
+/// A frame that has its positions and waits to be written.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) kind: u8,
+    pub(super) first: Position,
+    pub(super) count: u32,
+    pub(super) staged: Option<StageRef>,
+    /// The whole body, the stage reference of a commit included.
+    pub(super) parts: Vec<Bytes>,
+    pub(super) body_bytes: usize,
+    pub(super) body_crc: u32,
+}
+
+/// The next segment is to begin.
+#[derive(Debug)]
+pub(super) struct Roll {
+    pub(super) id: u64,
+    pub(super) first: Position,
+    pub(super) snapshot: Bytes,
+    pub(super) created_at: Timestamp,
+}
+
+/// What happens to a staged file.
+#[derive(Debug)]
+pub(super) enum StageWork {
+    /// Bytes go to its end, which is at `offset`.
+    Write { offset: u64, parts: Vec<Bytes> },
+    /// It is cut to this length.
+    Truncate(u64),
+    /// It goes away.
+    Abort,
+}
+
+/// Segments and staged files that are no longer needed, oldest first.
+#[derive(Debug)]
+pub(super) struct Retire {
+    pub(super) segments: Vec<u64>,
+    pub(super) stages: Vec<u64>,
+    /// Gets word when they are gone; nobody does when the log stops first.
+    pub(super) done: Sender<()>,
+}
+
+/// One piece of work for the writer.
+#[derive(Debug)]
+pub(super) enum Work {
+    Frame(Accepted),
+    Roll(Roll),
+    Stage(u64, StageWork),
+    Retire(Retire),
+}
+
+/// What the writer gets when it asks.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Everything that waited, in order.
+    Work(Vec<Work>),
+    /// Nothing came in time.
+    Idle,
+    /// Nothing waits and nothing will come.
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    work: Vec<Work>,
+    pending_bytes: usize,
+    writer_waits: bool,
+    fence: Option<Arc<Fence>>,
+}
+
+/// The queue between the callers and the writer.
+#[derive(Debug)]
+pub(super) struct Hopper {
+    state: Mutex<State>,
+    arrived: Condvar,
+    left: Condvar,
+    pending_bytes_max: usize,
+}
+
+impl Hopper {
+    pub(super) fn new(pending_bytes_max: usize) -> Hopper {
+        Hopper {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            left: Condvar::new(),
+            pending_bytes_max,
+        }
+    }
+
+    /// Whether `bytes` more would be accepted.
+    pub(super) fn check(&self, bytes: usize) -> Result<(), AppendError> {
+        self.check_state(&lock(&self.state), bytes)
+    }
+
+    fn check_state(&self, state: &State, bytes: usize) -> Result<(), AppendError> {
+        if let Some(fence) = &state.fence {
+            return Err(AppendError::Fenced(fence.error()));
+        }
+        let fits = state.pending_bytes.saturating_add(bytes) <= self.pending_bytes_max;
+        match fits || state.pending_bytes == 0 {
+            true => Ok(()),
+            false => Err(AppendError::Full),
+        }
+    }
+
+    /// Hands `work` of `bytes` to the writer if there is room.
+    pub(super) fn offer(&self, work: Work, bytes: usize) -> Result<(), AppendError> {
+        let mut state = lock(&self.state);
+        self.check_state(&state, bytes)?;
+        self.admit(&mut state, [work], bytes);
+        Ok(())
+    }
+
+    /// Hands `work` of `bytes` to the writer, room or not. Under a fence it is dropped: nobody will
+    /// be told that it is durable.
+    pub(super) fn push(&self, work: impl IntoIterator<Item = Work>, bytes: usize) {
+        let mut state = lock(&self.state);
+        if state.fence.is_none() {
+            self.admit(&mut state, work, bytes);
+        }
+    }
+
+    fn admit(&self, state: &mut State, work: impl IntoIterator<Item = Work>, bytes: usize) {
+        state.work.extend(work);
+        state.pending_bytes += bytes;
+        // Waking costs a system call; a writer that is busy will look again by itself.
+        if std::mem::take(&mut state.writer_waits) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Everything that waits; waits for it, at most `patience` when given.
+    pub(super) fn take(&self, patience: Option<Duration>) -> Taken {
+        let mut state = lock(&self.state);
+        let mut idle = false;
+        loop {
+            if !state.work.is_empty() {
+                return Taken::Work(std::mem::take(&mut state.work));
+            }
+            if state.fence.is_some() {
+                return Taken::Closed;
+            }
+            if idle {
+                return Taken::Idle;
+            }
+            state.writer_waits = true;
+            (state, idle) = self.await_arrival(state, patience);
+            state.writer_waits = false;
+        }
+    }
+
+    fn await_arrival<'a>(
+        &self,
+        state: std::sync::MutexGuard<'a, State>,
+        patience: Option<Duration>,
+    ) -> (std::sync::MutexGuard<'a, State>, bool) {
+        use std::sync::PoisonError;
+        match patience {
+            None => {
+                let woken = self.arrived.wait(state);
+                (woken.unwrap_or_else(PoisonError::into_inner), false)
+            }
+            Some(patience) => {
+                let woken = self.arrived.wait_timeout(state, patience);
+                let (state, result) = woken.unwrap_or_else(PoisonError::into_inner);
+                (state, result.timed_out())
+            }
+        }
+    }
+
+    /// Gives back the room of `bytes` that were written.
+    pub(super) fn release(&self, bytes: usize) {
+        let mut state = lock(&self.state);
+        state.pending_bytes = state.pending_bytes.saturating_sub(bytes);
+        drop(state);
+        self.left.notify_all();
+    }
+
+    /// Waits until `bytes` would be accepted; false when they would not after `timeout`.
+    pub(super) fn wait_for_room(&self, bytes: usize, timeout: Duration) -> Result<bool> {
+        let state = lock(&self.state);
+        let full =
+            |state: &mut State| matches!(self.check_state(state, bytes), Err(AppendError::Full));
+        let waited = self.left.wait_timeout_while(state, timeout, full);
+        let (state, result) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        match self.check_state(&state, bytes) {
+            Err(AppendError::Fenced(error)) => Err(error),
+            _ => Ok(!result.timed_out()),
+        }
+    }
+
+    /// Accepts nothing from now on. What was accepted is still handed to the writer, unless it is
+    /// `lost`. The first reason stays.
+    pub(super) fn close(&self, fence: Arc<Fence>, lost: bool) {
+        let mut state = lock(&self.state);
+        if lost {
+            state.work.clear();
+        }
+        if state.fence.is_none() {
+            state.fence = Some(fence);
+        }
+        drop(state);
+        self.arrived.notify_all();
+        self.left.notify_all();
+    }
+}

@@ -1,0 +1,173 @@
+//! The disk fails: nothing is acknowledged after the first error, and the next opening goes on.
+
+use std::io::ErrorKind;
+
+use super::oracle::{DIR, Oracle, Process};
+use super::*;
+use crate::error::Kind;
+use crate::log::sim::{Cut, Dice, Fault, SimDisk};
+use crate::log::{AppendError, SyncMode};
+
+/// Works with one call failing; then restarts on what the cache shows, lives on a little, and is cut off
+/// from the power with nothing unsynced kept. False when there was no such call.
+fn fail_once(seed: u64, steps: usize, at: u64, kind: ErrorKind) -> Result<bool, String> {
+    let disk = SimDisk::default();
+    let mut oracle = Oracle::default();
+    let mut dice = Dice(seed);
+    disk.fault_in(at, Fault::Error(kind));
+    let mut failed = false;
+    if let Ok((mut process, _)) = Process::start(&disk, SyncMode::Always, &mut oracle) {
+        for _ in 0..steps {
+            let calls = disk.calls();
+            let durable = oracle.durable;
+            process.work(&mut oracle, &mut dice, 1);
+            if failed && (oracle.durable > durable || disk.calls() > calls) {
+                return Err("acknowledged or wrote after an error".to_owned());
+            }
+            failed = disk.calls() >= at;
+            if failed {
+                let refused = process.log().append(1, 1, &[]);
+                let is_fenced = matches!(&refused, Err(AppendError::Fenced(error)) if error.kind() == Kind::Stopped);
+                if !is_fenced {
+                    return Err(format!("after an error: {refused:?}"));
+                }
+            }
+        }
+    }
+    let happened = disk.calls() >= at;
+    disk.clear_faults();
+    disk.kill();
+    let (mut process, _) = Process::start(&disk, SyncMode::Always, &mut oracle)?;
+    process.work(&mut oracle, &mut dice, 5);
+    drop(process);
+    disk.power_cycle(Cut::Nothing);
+    Process::start(&disk, SyncMode::Always, &mut oracle)?;
+    Ok(happened)
+}
+
+#[test]
+fn the_first_error_at_any_call_fences_and_a_restart_and_a_power_cut_later_lose_nothing() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        let happened = |at: &u64| {
+            let done = fail_once(3, 200, *at, kind);
+            done.unwrap_or_else(|error| panic!("{kind:?} at call {at}: {error}"))
+        };
+        let faults = (1..).take_while(happened).count();
+        assert!(faults > 100, "{faults} faults are too few");
+    }
+}
+
+#[test]
+fn a_sync_that_fails_once_fails_every_receipt_and_is_not_asked_again() -> Result<()> {
+    let disk = SimDisk::default();
+    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+    log.append(1, 1, &text("safe"))?.wait(PATIENCE)?;
+    let durable = log.durable();
+    disk.fault_in(2, Fault::Error(ErrorKind::Other));
+    let lost = log.append(1, 1, &text("lost"))?;
+    let error = lost.wait(PATIENCE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Stopped);
+    assert!(error.report().contains("cannot sync"), "{}", error.report());
+    assert!(
+        error.report().contains("00000000000000000001.seg"),
+        "{}",
+        error.report()
+    );
+    let calls = disk.calls();
+    assert!(matches!(
+        log.append(1, 1, &text("x")),
+        Err(AppendError::Fenced(_))
+    ));
+    assert!(log.stage().is_err());
+    assert_eq!(durable.upto(), Position(1));
+    assert_eq!(all(&log)?.len(), 1, "what is not durable is not read");
+    assert_eq!(log.close().unwrap_err().kind(), Kind::Stopped);
+    assert_eq!(disk.calls(), calls, "nothing was written after the error");
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_says_so_and_the_log_goes_on_when_there_is_room() -> Result<()> {
+    let disk = SimDisk::default();
+    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+    disk.set_capacity(Some(40 << 10));
+    let mut accepted = 0;
+    let error = loop {
+        match log.append(1, 1, &[body(accepted, 900)]) {
+            Ok(receipt) => match receipt.wait(PATIENCE) {
+                Ok(()) => accepted += 1,
+                Err(error) => break error,
+            },
+            Err(error) => break error.into(),
+        }
+    };
+    assert!(
+        error.report().contains("the disk is full"),
+        "{}",
+        error.report()
+    );
+    assert!(accepted > 10);
+    assert_eq!(
+        all(&log)?.len() as u64,
+        accepted,
+        "the log is still readable"
+    );
+    drop(log);
+    disk.set_capacity(None);
+    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+    let found = all(&log)?.len() as u64;
+    assert!(
+        found == accepted || found == accepted + 1,
+        "{found} of {accepted}"
+    );
+    log.append(1, 1, &text("more"))?.wait(PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn a_full_queue_refuses_and_accepts_again_when_the_writer_went_on() -> Result<()> {
+    let disk = SimDisk::default();
+    let options = LogOptions {
+        pending_bytes_max: 10_000,
+        ..small()
+    };
+    let opened = Log::open_unwritten(Path::new(DIR), options, disk.shared(), Tally::default());
+    let (opened, mut writer) = opened?;
+    let log = opened.log;
+    let mut stage = log.stage()?;
+    stage.push(1, &[body(1, 5000)])?;
+    log.append(1, 1, &[body(2, 4000)])?;
+    let before = log.with_fold(Tally::clone);
+    let full = log.append(1, 1, &[body(3, 4000)]).unwrap_err();
+    assert!(matches!(full, AppendError::Full), "{full:?}");
+    let full = stage.push(1, &[body(3, 4000)]).unwrap_err();
+    assert!(matches!(full, AppendError::Full), "{full:?}");
+    assert_eq!(log.with_fold(Tally::clone), before);
+    assert!(!log.wait_for_room(4000, Duration::ZERO)?);
+    assert!(
+        log.append(1, 1, &[body(3, 100)]).is_ok(),
+        "a small one still fits"
+    );
+    writer.turn(false);
+    assert!(log.wait_for_room(4000, Duration::ZERO)?);
+    let huge = log.append(1, 1, &[body(4, 50_000)])?;
+    writer.turn(false);
+    assert!(huge.is_durable(), "one frame passes whatever its size");
+    assert_eq!(log.commit(&mut stage, 2, 1, &[])?.first, Position(4));
+    Ok(())
+}
+
+#[test]
+fn short_and_interrupted_writes_are_carried_on() -> Result<()> {
+    let disk = SimDisk::default();
+    disk.set_stutter(5);
+    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+    for number in 0..100 {
+        log.append(1, 1, &[body(number, 700)])?;
+    }
+    log.append(1, 1, &[])?.wait(PATIENCE)?;
+    for (number, frame) in (0..100).zip(all(&log)?) {
+        assert_eq!(frame.body, body(number, 700));
+    }
+    Ok(())
+}

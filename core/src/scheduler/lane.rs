@@ -1,0 +1,190 @@
+//! A running lane, as the application holds it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::load::{Formats, Loader};
+use super::retries::Retries;
+use super::routing::Routing;
+use super::runner::Runner;
+use super::watermark::Watermark;
+use crate::clock::Clock;
+use crate::destination::{Action, Toolkit};
+use crate::error::{Error, Result};
+use crate::event::LaneId;
+use crate::position::{Position, Span};
+use crate::queue::BatchLimits;
+use crate::schedule::Schedule;
+use crate::source::Limits;
+use crate::store::Store;
+
+/// What one lane runs with.
+#[derive(Debug)]
+pub struct LaneSettings {
+    /// The action.
+    pub action: Arc<dyn Action>,
+    /// `destination/action`.
+    pub name: Arc<str>,
+    /// Its schedule, settled.
+    pub schedule: Schedule,
+    /// When batches close.
+    pub batch: BatchLimits,
+    /// What it may use.
+    pub toolkit: Toolkit,
+    /// Which events are its.
+    pub routing: Arc<Routing>,
+    /// How much decoding may hold.
+    pub limits: Limits,
+}
+
+/// How far a lane has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Every job up to here is settled.
+    pub(super) settled: Position,
+    /// Everything asked for was done, but for these jobs, which are held for an operator.
+    pub(super) stuck: Option<Span>,
+}
+
+/// A running lane. Dropping it drops the load in hand, as a crash would.
+#[derive(Debug)]
+pub struct LaneHandle {
+    /// Its number.
+    pub id: LaneId,
+    /// `destination/action`.
+    pub name: Arc<str>,
+    flush: watch::Sender<Position>,
+    standing: watch::Receiver<Standing>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl LaneHandle {
+    /// Loads everything up to `position` whatever the schedule, and returns when it is settled.
+    ///
+    /// # Errors
+    /// Refused when nothing is left but jobs that are held for an operator; stopped when the lane
+    /// stopped before.
+    pub async fn flush(&self, position: Position) -> Result<()> {
+        self.flush.send_if_modified(|upto| {
+            let later = position > *upto;
+            *upto = position.max(*upto);
+            later
+        });
+        let done = |standing: &Standing| standing.settled >= position || standing.stuck.is_some();
+        let standing = self.reached(done).await?;
+        match standing.stuck {
+            Some(span) if standing.settled < position => Err(Error::refused(format!(
+                "lane {}: the outcome of jobs {span} is unknown",
+                self.name
+            ))
+            .help("they are held: see whether they took effect, and mend the action, which returned without reporting them")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns when every job up to `position` is settled, in the lane's own time.
+    ///
+    /// # Errors
+    /// When the lane stopped before.
+    pub async fn settled(&self, position: Position) -> Result<()> {
+        let settled = self.reached(|standing| standing.settled >= position);
+        settled.await.map(drop)
+    }
+
+    async fn reached(&self, done: impl FnMut(&Standing) -> bool) -> Result<Standing> {
+        let mut standing = self.standing.clone();
+        let reached = standing.wait_for(done).await;
+        reached
+            .map(|standing| *standing)
+            .map_err(|_| Error::stopped(format!("lane {} stopped", self.name)))
+    }
+
+    /// Returns when the lane has come to an end.
+    pub async fn ended(&self) {
+        // The runner lets go of its end when it returns, and when it panics.
+        _ = self.reached(|_| false).await;
+    }
+
+    /// Asks it to stop: no load begins after this, and the one in hand goes on to its end.
+    pub fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Lets the load in hand come to its end, and stops.
+    ///
+    /// # Errors
+    /// What ended the lane, if it was not this call.
+    pub async fn stop(mut self) -> Result<()> {
+        self.ask_to_stop();
+        match (&mut self.task).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                Err(Error::stopped(format!("lane {} panicked", self.name)).because(error))
+            }
+        }
+    }
+}
+
+impl Drop for LaneHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a lane. It takes up what was `executing` or `failed` when the process last stopped.
+///
+/// # Errors
+/// When the store does not register the lane.
+pub fn start_lane(
+    store: &Arc<dyn Store>,
+    formats: &Arc<Formats>,
+    clock: &Arc<dyn Clock>,
+    settings: LaneSettings,
+) -> Result<LaneHandle> {
+    let id = store.register_lane(&settings.name)?;
+    let mut lanes = store.lanes().into_iter();
+    let lane = lanes
+        .find(|lane| lane.id == id)
+        .ok_or_else(|| Error::stopped(format!("the store does not know its own lane {}", id.0)))?;
+    let (flush, flush_upto) = watch::channel(Position::ZERO);
+    let (standing_in, standing) = watch::channel(Standing {
+        settled: lane.settled_upto,
+        stuck: None,
+    });
+    let stop = CancellationToken::new();
+    let name = Arc::clone(&settings.name);
+    let runner = Runner {
+        id,
+        name: settings.name,
+        schedule: settings.schedule,
+        limits: settings.batch,
+        clock: Arc::clone(clock),
+        watermark: Watermark::new(store.durable()),
+        flush: flush_upto,
+        standing: standing_in,
+        stop: stop.clone(),
+        retries: Retries::new(settings.action.ordering()),
+        ordering: settings.action.ordering(),
+        unknown: Vec::new(),
+        tick: None,
+        loader: Loader {
+            store: Arc::clone(store),
+            formats: Arc::clone(formats),
+            routing: settings.routing,
+            action: settings.action,
+            toolkit: settings.toolkit,
+            limits: settings.limits,
+        },
+    };
+    Ok(LaneHandle {
+        id,
+        name,
+        flush,
+        standing,
+        stop,
+        task: tokio::spawn(runner.run(lane)),
+    })
+}

@@ -1,0 +1,77 @@
+//! The store's durable watermark, as async code waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::error::{Advice, Result};
+use crate::log::{Durable, Receipt, Registration};
+use crate::position::Position;
+
+/// Waits for what becomes durable. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watermark {
+    durable: Durable,
+    moved: Arc<Notify>,
+    _registration: Arc<Registration>,
+}
+
+impl Watermark {
+    /// Follows `durable`.
+    #[must_use]
+    pub fn new(durable: Durable) -> Watermark {
+        let moved = Arc::new(Notify::new());
+        let waker = Arc::clone(&moved);
+        let registration = durable.register(Arc::new(move || waker.notify_waiters()));
+        Watermark {
+            durable,
+            moved,
+            _registration: Arc::new(registration),
+        }
+    }
+
+    /// The highest durable position.
+    #[must_use]
+    pub fn upto(&self) -> Position {
+        self.durable.upto()
+    }
+
+    /// Returns once something beyond `position` is durable.
+    ///
+    /// # Errors
+    /// When the store is fenced or closed.
+    pub async fn past(&self, position: Position) -> Result<()> {
+        self.until(|| {
+            self.durable
+                .wait_past(position, Duration::ZERO)
+                .map(|upto| upto > position)
+        })
+        .await
+    }
+
+    /// Returns once what `receipt` stands for is durable.
+    ///
+    /// # Errors
+    /// When the store is fenced or closed.
+    pub async fn reached(&self, receipt: &Receipt) -> Result<()> {
+        self.until(|| match receipt.wait(Duration::ZERO) {
+            Ok(()) => Ok(true),
+            Err(error) if error.advice() == Advice::Retry => Ok(false),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    async fn until(&self, reached: impl Fn() -> Result<bool>) -> Result<()> {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if reached()? {
+                return Ok(());
+            }
+            moved.await;
+        }
+    }
+}

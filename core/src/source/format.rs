@@ -1,0 +1,122 @@
+//! How the bytes of a block become Arrow record batches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::event::{Block, FormatId, Schema, SchemaId};
+use crate::position::{Position, Span};
+
+/// Reads the blocks of one or several [`FormatId`]s, such as those of one source.
+pub trait Format: fmt::Debug + Send + Sync + 'static {
+    /// The numbers that its blocks carry.
+    fn ids(&self) -> &'static [FormatId];
+
+    /// Its name, as people see it.
+    fn name(&self) -> &'static str;
+
+    /// Starts decoding one batch.
+    fn decoding(&self, schemas: Arc<dyn Schemas>, limits: Limits) -> Box<dyn Decoding>;
+}
+
+/// Where schema versions are looked up.
+pub trait Schemas: Send + Sync {
+    /// The schema with this number, if the store knows it.
+    fn schema(&self, id: SchemaId) -> Option<Arc<Schema>>;
+}
+
+/// How much decoding may hold at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Rows of one record batch, at most.
+    pub batch_rows: usize,
+    /// Bytes in all builders together, about; the largest is handed out when they exceed it.
+    pub held_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            batch_rows: 65_536,
+            held_bytes: 32 << 20,
+        }
+    }
+}
+
+/// Which events a batch wants.
+pub struct Wanted<'a> {
+    /// The positions; events of a block outside them are passed over.
+    pub span: Span,
+    /// The triggers, by schema.
+    pub schema: &'a (dyn Fn(SchemaId) -> bool + 'a),
+}
+
+impl fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted")
+            .field("span", &self.span)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decoding of one batch: blocks in, in order of position; record batches out.
+///
+/// An event that cannot be decoded is parked, never guessed, and the rest goes on.
+pub trait Decoding: Send {
+    /// Decodes what is wanted of `block`, and hands out what is complete.
+    ///
+    /// # Errors
+    /// Only when the block as a whole makes no sense ([`crate::error::Kind::Damaged`]).
+    fn push(&mut self, block: &Block, wanted: &Wanted<'_>, out: &mut Vec<Decoded>) -> Result<()>;
+
+    /// Hands out the rest.
+    ///
+    /// # Errors
+    /// As [`Decoding::push`].
+    fn finish(&mut self, out: &mut Vec<Decoded>) -> Result<()>;
+
+    /// The last transaction whose events all lie at or before the last one pushed; none when no
+    /// transaction ended there.
+    fn completed(&self) -> Option<Completed>;
+}
+
+/// The end of a transaction at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completed {
+    /// Its place in the source's own order (for Postgres the LSN of its commit record).
+    pub lsn: u64,
+    /// When it was committed.
+    pub at: Timestamp,
+}
+
+/// What decoding hands out.
+#[derive(Debug)]
+pub enum Decoded {
+    /// Rows of one schema version, in order of position.
+    Rows {
+        /// The schema.
+        schema: SchemaId,
+        /// The trigger they belong to.
+        trigger: Arc<str>,
+        /// The rows. The Arrow schema's metadata describes the table for whoever stores it.
+        rows: RecordBatch,
+        /// Positions of the first and the last row.
+        span: Span,
+    },
+    /// An event that could not be decoded.
+    Parked(Parked),
+}
+
+/// An event that could not be decoded: put aside, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// Its position.
+    pub position: Position,
+    /// Its trigger.
+    pub trigger: Arc<str>,
+    /// Why. Names columns and types, never values.
+    pub reason: String,
+}

@@ -1,0 +1,590 @@
+//! The store in the embedded event log: the default, which needs no server.
+//!
+//! A thin layer: records in, frames out ([`super::record`] has the forms), and the
+//! [`catalog`](super::catalog) as the log's fold. The log gives order, positions and durability.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::catalog::{Catalog, Lane};
+use super::record::{
+    Decoder, Encoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_TRANSITIONS, Record,
+};
+use super::{Blocks, Stage, Store};
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::event::{
+    Block, Commit, Draft, Excluded, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange,
+    StoreId, Tally,
+};
+use crate::job::Transition;
+use crate::log::{
+    self, AppendError, Disk, Durable, Fold, Frame, FrameRef, Log, LogOptions, ReadOnlyLog, Receipt,
+    Recovery, Retention, StagedReader,
+};
+use crate::position::{Position, Span};
+
+/// How long a small record waits for room in the log before it is an error.
+const ROOM_WAIT: Duration = Duration::from_secs(60);
+
+impl Fold for Catalog {
+    fn apply(&mut self, frame: &FrameRef<'_>) -> Result<()> {
+        let head = frame.parts.first().cloned().unwrap_or_default();
+        let (record, _) = Record::decode(frame.kind, &head)?;
+        Catalog::apply(self, &record)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        Catalog::encode(self)
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<()> {
+        *self = Catalog::decode(snapshot)?;
+        Ok(())
+    }
+}
+
+/// A store in a directory.
+#[derive(Debug)]
+pub struct LogStore {
+    id: StoreId,
+    origin: Origin,
+    retention: Retention,
+}
+
+/// Where the frames are: a log that this process writes, or one that it only looks at.
+#[derive(Debug, Clone)]
+enum Origin {
+    Own(Log<Catalog>),
+    ReadOnly(Arc<ReadOnlyLog<Catalog>>),
+}
+
+impl Origin {
+    fn reader(&self, from: Position) -> log::Reader {
+        match self {
+            Origin::Own(log) => log.reader(from),
+            Origin::ReadOnly(log) => log.reader(from),
+        }
+    }
+}
+
+impl LogStore {
+    /// Opens the store in `dir`, which is made when it does not exist; this process owns it until
+    /// it is closed.
+    ///
+    /// # Errors
+    /// `Refused` when another process owns it, `Damaged` when acknowledged data is.
+    pub fn open(
+        dir: &Path,
+        options: LogOptions,
+        disk: Arc<dyn Disk>,
+        retention: Retention,
+    ) -> Result<(LogStore, Recovery)> {
+        let opened = Log::open(dir, options, disk, Catalog::default())?;
+        let id = short(opened.recovery.store);
+        Ok((
+            LogStore {
+                id,
+                origin: Origin::Own(opened.log),
+                retention,
+            },
+            opened.recovery,
+        ))
+    }
+
+    /// Opens the store in `dir` for looking at it, while another process may own it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open_read_only(dir: &Path) -> Result<LogStore> {
+        let log = log::open_read_only(dir, Catalog::default())?;
+        let id = short(log.store());
+        Ok(LogStore {
+            id,
+            origin: Origin::ReadOnly(Arc::new(log)),
+            retention: Retention::default(),
+        })
+    }
+
+    /// What files it consists of, oldest first.
+    #[must_use]
+    pub fn segments(&self) -> Vec<log::SegmentInfo> {
+        match &self.origin {
+            Origin::Own(log) => log.segments(),
+            Origin::ReadOnly(log) => log.segments(),
+        }
+    }
+
+    fn own(&self) -> Result<&Log<Catalog>> {
+        match &self.origin {
+            Origin::Own(log) => Ok(log),
+            Origin::ReadOnly(_) => Err(Error::refused("the store is open for reading only")),
+        }
+    }
+
+    fn with_catalog<R>(&self, look: impl FnOnce(&Catalog) -> R) -> R {
+        match &self.origin {
+            Origin::Own(log) => log.with_fold(look),
+            Origin::ReadOnly(log) => look(log.fold()),
+        }
+    }
+
+    /// Appends a small record made from the catalog as it is at that moment, waiting for room.
+    fn append_record(&self, build: impl Fn(&Catalog) -> Result<Record>) -> Result<Receipt> {
+        let log = self.own()?;
+        loop {
+            let appended = log.append_with(|catalog, _| {
+                let record = build(catalog)?;
+                Ok(log::Draft {
+                    kind: record.kind(),
+                    count: 0,
+                    parts: vec![record.encode()],
+                })
+            });
+            match appended {
+                Err(AppendError::Full) => {
+                    log.wait_for_room(0, ROOM_WAIT)?;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Registers something by name: gives the number it has, or appends the record for a new one.
+    fn register<Id: Copy>(
+        &self,
+        find: impl Fn(&Catalog) -> Result<Id, Id>,
+        record: impl Fn(Id) -> Record,
+    ) -> Result<Id> {
+        if let Ok(known) = self.with_catalog(&find) {
+            return Ok(known);
+        }
+        let given = std::cell::Cell::new(None);
+        let appended = self.append_record(|catalog| match find(catalog) {
+            Ok(known) => {
+                given.set(Some(known));
+                Err(Error::invalid("registered meanwhile"))
+            }
+            Err(new) => {
+                given.set(Some(new));
+                Ok(record(new))
+            }
+        });
+        match (given.get(), appended) {
+            (Some(id), Ok(_)) => Ok(id),
+            (_, Err(error)) => self.with_catalog(&find).map_err(|_| error),
+            (None, Ok(_)) => Err(Error::stopped(
+                "the log appended a record that was not made",
+            )),
+        }
+    }
+}
+
+fn short(store: u64) -> StoreId {
+    StoreId((store ^ (store >> 32)) as u32)
+}
+
+fn refuse<T>(error: AppendError, given_back: T) -> Refusal<T> {
+    match error {
+        AppendError::Full => Refusal::Full(Box::new(given_back)),
+        other => Refusal::Failed(other.into()),
+    }
+}
+
+impl Store for LogStore {
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    fn register_source(&self, name: &str) -> Result<SourceId> {
+        let record = |id| Record::Source {
+            id,
+            name: name.to_owned(),
+        };
+        self.register(|catalog| catalog.source_named(name), record)
+    }
+
+    fn register_lane(&self, action: &str) -> Result<LaneId> {
+        let start = self.oldest();
+        let record = |id| Record::Lane {
+            id,
+            name: action.to_owned(),
+            start,
+        };
+        self.register(|catalog| catalog.lane_named(action), record)
+    }
+
+    fn sources(&self) -> Vec<(SourceId, Arc<str>)> {
+        self.with_catalog(|catalog| {
+            catalog
+                .sources
+                .iter()
+                .map(|(id, name)| (*id, Arc::clone(name)))
+                .collect()
+        })
+    }
+
+    fn lanes(&self) -> Vec<Lane> {
+        self.with_catalog(|catalog| catalog.lanes.values().cloned().collect())
+    }
+
+    fn settled_in(&self, lane: LaneId) -> Option<Position> {
+        self.with_catalog(|catalog| Some(catalog.lanes.get(&lane)?.settled_upto))
+    }
+
+    fn define(&self, source: SourceId, trigger: &str, body: Bytes) -> Result<SchemaId> {
+        let given = std::cell::Cell::new(SchemaId(0));
+        self.append_record(|catalog| {
+            let id = catalog.next_schema();
+            given.set(id);
+            Ok(Record::Schema(Schema {
+                id,
+                source,
+                trigger: Arc::from(trigger),
+                body: body.clone(),
+            }))
+        })?;
+        Ok(given.get())
+    }
+
+    fn schema(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        self.with_catalog(|catalog| catalog.schemas.get(&id).cloned())
+    }
+
+    fn schemas(&self) -> Vec<Arc<Schema>> {
+        self.with_catalog(|catalog| catalog.schemas.values().cloned().collect())
+    }
+
+    fn append(&self, source: SourceId, draft: Draft) -> Result<Receipt, Refusal<Draft>> {
+        let log = self.own()?;
+        let count = draft.count();
+        let Draft {
+            format,
+            received_at,
+            tally,
+            envelope,
+            body,
+            state,
+        } = draft;
+        let head = EventsHead {
+            source,
+            format,
+            received_at,
+            tally,
+            envelope,
+            state,
+        };
+        let record = Record::Events(head);
+        let appended = log.append(record.kind(), count, &[record.encode(), body.clone()]);
+        appended.map_err(|error| {
+            let Record::Events(head) = record else {
+                return Refusal::Failed(error.into());
+            };
+            let EventsHead {
+                format,
+                received_at,
+                tally,
+                envelope,
+                state,
+                ..
+            } = head;
+            refuse(
+                error,
+                Draft {
+                    format,
+                    received_at,
+                    tally,
+                    envelope,
+                    body,
+                    state,
+                },
+            )
+        })
+    }
+
+    fn remember(
+        &self,
+        source: SourceId,
+        changes: Vec<StateChange>,
+    ) -> Result<Receipt, Refusal<Vec<StateChange>>> {
+        let log = self.own()?;
+        let record = Record::State {
+            source,
+            changes: changes.clone(),
+        };
+        let appended = log.append(record.kind(), 0, &[record.encode()]);
+        appended.map_err(|error| refuse(error, changes))
+    }
+
+    fn recall(&self, source: SourceId, key: &str) -> Option<Bytes> {
+        self.with_catalog(|catalog| catalog.recall(source, key))
+    }
+
+    fn recall_all(&self, source: SourceId, prefix: &str) -> Vec<(String, Bytes)> {
+        self.with_catalog(|catalog| catalog.recall_all(source, prefix))
+    }
+
+    fn stage(&self, source: SourceId) -> Result<Box<dyn Stage>> {
+        let log = self.own()?.clone();
+        let stage = log.stage()?;
+        Ok(Box::new(LogStage {
+            log,
+            source,
+            stage,
+            tally: Vec::new(),
+        }))
+    }
+
+    fn record(&self, transitions: &[Transition]) -> Result<Receipt> {
+        self.append_record(|_| Ok(Record::Transitions(transitions.to_vec())))
+    }
+
+    fn durable(&self) -> Durable {
+        match &self.origin {
+            Origin::Own(log) => log.durable(),
+            Origin::ReadOnly(log) => log.durable(),
+        }
+    }
+
+    fn settled_upto(&self) -> Position {
+        let settled = self.with_catalog(Catalog::settled_upto);
+        settled.unwrap_or_else(|| self.durable().upto())
+    }
+
+    fn blocks(&self, from: Position) -> Box<dyn Blocks> {
+        let reader = self.origin.reader(from).want(&[KIND_EVENTS, KIND_COMMIT]);
+        Box::new(LogBlocks {
+            origin: self.origin.clone(),
+            reader,
+            from,
+            staged: None,
+        })
+    }
+
+    fn transitions(
+        &self,
+        lane: Option<LaneId>,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<Transition>> {
+        let from = span.first.max(self.oldest());
+        let mut reader = self.origin.reader(from).want(&[KIND_TRANSITIONS]);
+        let mut found = Vec::new();
+        while let Some(frame) = reader.next()? {
+            let (Record::Transitions(transitions), _) = Record::decode(frame.kind, &frame.body)?
+            else {
+                continue;
+            };
+            let touches =
+                |t: &Transition| t.span.intersects(span) && lane.is_none_or(|lane| lane == t.lane);
+            found.extend(transitions.into_iter().filter(touches));
+            if found.len() >= limit {
+                found.truncate(limit);
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn oldest(&self) -> Position {
+        self.segments().first().map_or(Position::FIRST, |segment| {
+            segment.span.first.max(Position::FIRST)
+        })
+    }
+
+    fn retain(&self, now: Timestamp) -> Result<Option<Span>> {
+        let dropped = self
+            .own()?
+            .retain(self.settled_upto(), &self.retention, now)?;
+        let (Some(first), Some(last)) = (dropped.first(), dropped.last()) else {
+            return Ok(None);
+        };
+        Ok(Some(Span {
+            first: first.span.first,
+            last: last.span.last,
+        }))
+    }
+
+    fn close(&self) -> Result<()> {
+        match &self.origin {
+            Origin::Own(log) => log.clone().close(),
+            Origin::ReadOnly(_) => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LogStage {
+    log: Log<Catalog>,
+    source: SourceId,
+    stage: log::Stage,
+    /// What was pushed, chunk after chunk. Not merged: a transaction can have millions of groups,
+    /// and to look each of them up would take the square of that.
+    tally: Vec<Tally>,
+}
+
+impl Stage for LogStage {
+    fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>> {
+        let mut head = Encoder::default();
+        head.u32(0);
+        head.tally(tally);
+        let count = tally.iter().map(|tally| tally.count).sum();
+        let pushed = self.stage.push(count, &[head.finish(), body.clone()]);
+        pushed.map_err(|error| refuse(error, body))?;
+        self.tally.extend_from_slice(tally);
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.stage.bytes()
+    }
+
+    fn commit(
+        mut self: Box<Self>,
+        commit: Commit,
+    ) -> Result<Receipt, Refusal<(Box<dyn Stage>, Commit)>> {
+        let count = commit.excluded.remaining(&self.tally);
+        let record = Record::Commit {
+            events: EventsHead {
+                source: self.source,
+                format: commit.format,
+                received_at: commit.received_at,
+                tally: by_schema(&self.tally),
+                envelope: commit.envelope.clone(),
+                state: commit.state.clone(),
+            },
+            excluded: commit.excluded.clone(),
+        };
+        let committed = self
+            .log
+            .commit(&mut self.stage, record.kind(), count, &[record.encode()]);
+        committed.map_err(|error| match error {
+            AppendError::Full => Refusal::Full(Box::new((self as Box<dyn Stage>, commit))),
+            other => Refusal::Failed(other.into()),
+        })
+    }
+}
+
+/// Groups matter inside the chunks only: the commit says how many events of which schema.
+fn by_schema(tally: &[Tally]) -> Vec<Tally> {
+    let mut merged: Vec<Tally> = Vec::new();
+    for part in tally {
+        match merged.iter_mut().find(|own| own.schema == part.schema) {
+            Some(own) => own.count += part.count,
+            None => merged.push(Tally { group: 0, ..*part }),
+        }
+    }
+    merged
+}
+
+/// Reads blocks: frames of events as they are, committed staged files chunk by chunk.
+struct LogBlocks {
+    origin: Origin,
+    reader: log::Reader,
+    from: Position,
+    staged: Option<StagedBlocks>,
+}
+
+struct StagedBlocks {
+    chunks: StagedReader,
+    head: EventsHead,
+    excluded: Arc<Excluded>,
+    whole: Span,
+    next: Position,
+}
+
+impl Blocks for LogBlocks {
+    fn next(&mut self) -> Result<Option<Block>> {
+        loop {
+            if let Some(staged) = &mut self.staged {
+                match staged.next()? {
+                    Some(block) if block.span().is_some_and(|span| span.last >= self.from) => {
+                        return Ok(Some(block));
+                    }
+                    Some(_) => continue,
+                    None => self.staged = None,
+                }
+            }
+            let Some(frame) = self.reader.next()? else {
+                return Ok(None);
+            };
+            if frame.count == 0 || frame.span().last < self.from {
+                continue;
+            }
+            let (record, body) = Record::decode(frame.kind, &frame.body)?;
+            match record {
+                Record::Events(head) => return Ok(Some(block(head, &frame, body))),
+                Record::Commit { events, excluded } => {
+                    self.staged = Some(self.staged(events, excluded, &frame)?);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl LogBlocks {
+    fn staged(&self, head: EventsHead, excluded: Excluded, frame: &Frame) -> Result<StagedBlocks> {
+        let mut chunks = match &self.origin {
+            Origin::Own(log) => log.staged(frame)?,
+            Origin::ReadOnly(log) => log.staged(frame)?,
+        };
+        let mut next = frame.first;
+        if excluded == Excluded::default() && self.from > next {
+            // Whole chunks before the position asked for need not be read.
+            next = next.plus(chunks.skip(self.from.since(next))?);
+        }
+        let excluded = Arc::new(excluded);
+        Ok(StagedBlocks {
+            chunks,
+            head,
+            excluded,
+            whole: frame.span(),
+            next,
+        })
+    }
+}
+
+impl StagedBlocks {
+    fn next(&mut self) -> Result<Option<Block>> {
+        let Some(chunk) = self.chunks.next()? else {
+            return Ok(None);
+        };
+        let mut whole = Decoder::new(chunk.body);
+        let mut head = Decoder::new(whole.bytes()?);
+        let tally = head.tally()?;
+        let count = self.excluded.remaining(&tally);
+        let first = self.next;
+        self.next = first.plus(u64::from(count));
+        Ok(Some(Block {
+            source: self.head.source,
+            format: self.head.format,
+            received_at: self.head.received_at,
+            first,
+            count,
+            transaction: Some(self.whole),
+            tally: Arc::from(tally),
+            excluded: Arc::clone(&self.excluded),
+            envelope: self.head.envelope.clone(),
+            body: whole.rest(),
+        }))
+    }
+}
+
+fn block(head: EventsHead, frame: &Frame, body: Bytes) -> Block {
+    Block {
+        source: head.source,
+        format: head.format,
+        received_at: head.received_at,
+        first: frame.first,
+        count: frame.count,
+        transaction: None,
+        tally: Arc::from(head.tally),
+        excluded: Arc::default(),
+        envelope: head.envelope,
+        body,
+    }
+}

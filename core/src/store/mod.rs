@@ -1,0 +1,183 @@
+//! The store: the queue itself, of which memory is only a cache.
+//!
+//! Everything that must survive goes through here: events, schemas, what sources remember, and the
+//! transitions of jobs. One order for all of it. [`log`](log/index.html) keeps it in the embedded
+//! event log, [`memory`] in memory; `conformance` (a feature, for tests) is what both have to keep.
+
+pub mod catalog;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod log;
+pub mod memory;
+mod record;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::event::{
+    Block, Commit, Draft, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange, StoreId, Tally,
+};
+use crate::job::Transition;
+use crate::log::{Durable, Receipt};
+use crate::position::{Position, Span};
+
+pub use catalog::{Lane, OpenSpan};
+
+/// The append-only store.
+///
+/// # Contract
+/// Appends come from any thread and never wait for a disk or a network: they take a place in the
+/// one order of the store at once, and are durable when their [`Receipt`] says so, in that order.
+/// Readers see only what is durable. After the first I/O error the store is fenced: every waiting
+/// and later append fails, and the process has to open it again.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// The store's own random number.
+    fn id(&self) -> StoreId;
+
+    /// The number of the source called `name`, registered when new.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    fn register_source(&self, name: &str) -> Result<SourceId>;
+
+    /// The lane of the action called `destination/action`, registered when new. A new lane is
+    /// responsible for everything from the oldest event that the store still has.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    fn register_lane(&self, action: &str) -> Result<LaneId>;
+
+    /// Names of all sources, by number.
+    fn sources(&self) -> Vec<(SourceId, Arc<str>)>;
+
+    /// All lanes and where they stand.
+    fn lanes(&self) -> Vec<Lane>;
+
+    /// The position up to which `lane` has settled every job; none when there is no such lane.
+    fn settled_in(&self, lane: LaneId) -> Option<Position>;
+
+    /// A new schema version.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    fn define(&self, source: SourceId, trigger: &str, body: Bytes) -> Result<SchemaId>;
+
+    /// The schema with this number.
+    fn schema(&self, id: SchemaId) -> Option<Arc<Schema>>;
+
+    /// All schemas, oldest first.
+    fn schemas(&self) -> Vec<Arc<Schema>>;
+
+    /// Appends events of a source.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] when too much is waiting to be written.
+    fn append(&self, source: SourceId, draft: Draft) -> Result<Receipt, Refusal<Draft>>;
+
+    /// Remembers something for a source.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] when too much is waiting to be written.
+    fn remember(
+        &self,
+        source: SourceId,
+        changes: Vec<StateChange>,
+    ) -> Result<Receipt, Refusal<Vec<StateChange>>>;
+
+    /// What a source remembers under `key`.
+    fn recall(&self, source: SourceId, key: &str) -> Option<Bytes>;
+
+    /// What a source remembers under keys that begin with `prefix`, sorted.
+    fn recall_all(&self, source: SourceId, prefix: &str) -> Vec<(String, Bytes)>;
+
+    /// Begins a staged transaction.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    fn stage(&self, source: SourceId) -> Result<Box<dyn Stage>>;
+
+    /// Records changes of state of jobs, all or none of them.
+    ///
+    /// # Errors
+    /// When the store is fenced, or knows no such lane. Waits for room instead of refusing, for at most one write.
+    fn record(&self, transitions: &[Transition]) -> Result<Receipt>;
+
+    /// The watermark that readers follow.
+    fn durable(&self) -> Durable;
+
+    /// The position up to which every lane has settled every job; `durable` when there is no lane.
+    fn settled_upto(&self) -> Position;
+
+    /// Reads blocks from `from` on.
+    fn blocks(&self, from: Position) -> Box<dyn Blocks>;
+
+    /// Reads the history: transitions of `lane` (of all when none) that touch `span`, oldest
+    /// first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn transitions(
+        &self,
+        lane: Option<LaneId>,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<Transition>>;
+
+    /// The oldest position that the store still has.
+    fn oldest(&self) -> Position;
+
+    /// Drops what is settled in every lane and older or more than the retention policy keeps.
+    /// Returns the positions dropped, if any.
+    ///
+    /// # Errors
+    /// When the store cannot be changed.
+    fn retain(&self, now: Timestamp) -> Result<Option<Span>>;
+
+    /// Writes out what waits and lets go of the store. Later calls fail.
+    ///
+    /// # Errors
+    /// When the last writes fail.
+    fn close(&self) -> Result<()>;
+}
+
+/// A transaction that is being staged in a store.
+pub trait Stage: fmt::Debug + Send {
+    /// Adds a chunk.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] hands the bytes back.
+    fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>>;
+
+    /// Bytes staged so far.
+    fn bytes(&self) -> u64;
+
+    /// Gives the staged events their positions.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] hands everything back.
+    #[expect(
+        clippy::type_complexity,
+        reason = "what was not taken is handed back whole"
+    )]
+    fn commit(
+        self: Box<Self>,
+        commit: Commit,
+    ) -> Result<Receipt, Refusal<(Box<dyn Stage>, Commit)>>;
+}
+
+/// Reads blocks in order of position.
+pub trait Blocks: Send {
+    /// The next durable block, whole, even if it begins before the position asked for; none at the
+    /// present end: ask again when [`Store::durable`] has moved.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Damaged`] when acknowledged data cannot be read.
+    fn next(&mut self) -> Result<Option<Block>>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,466 @@
+//! What the store writes into the log: seven kinds of records, each the body of one frame.
+//!
+//! A record is a short head, encoded here, and for events the bytes as they arrived, untouched:
+//! `[head length u32][head][events]`. Integers are little-endian, strings and lists are preceded by
+//! their length. Every length is checked against what is there before anything is allocated.
+//!
+//! | kind | record | takes positions |
+//! |---|---|---|
+//! | 1 | a source has this number and name | no |
+//! | 2 | a lane has this number and name, and begins here | no |
+//! | 3 | a schema version | no |
+//! | 4 | events of one source | one each |
+//! | 5 | a staged transaction is committed | one for each event not excluded |
+//! | 6 | what a source remembers | no |
+//! | 7 | transitions of jobs | no |
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::event::{Excluded, FormatId, LaneId, Schema, SchemaId, SourceId, StateChange, Tally};
+use crate::job::{Status, Transition};
+use crate::position::{Position, Span};
+
+/// One record's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Record {
+    Source {
+        id: SourceId,
+        name: String,
+    },
+    Lane {
+        id: LaneId,
+        name: String,
+        start: Position,
+    },
+    Schema(Schema),
+    Events(EventsHead),
+    Commit {
+        events: EventsHead,
+        excluded: Excluded,
+    },
+    State {
+        source: SourceId,
+        changes: Vec<StateChange>,
+    },
+    Transitions(Vec<Transition>),
+}
+
+/// What precedes the bytes of events, and what is said at the commit of staged ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EventsHead {
+    pub(super) source: SourceId,
+    pub(super) format: FormatId,
+    pub(super) received_at: Timestamp,
+    pub(super) tally: Vec<Tally>,
+    pub(super) envelope: Bytes,
+    pub(super) state: Vec<StateChange>,
+}
+
+/// Frame kind of events: what a reader of blocks looks for.
+pub(super) const KIND_EVENTS: u8 = 4;
+/// Frame kind of commits of staged transactions.
+pub(super) const KIND_COMMIT: u8 = 5;
+/// Frame kind of transitions.
+pub(super) const KIND_TRANSITIONS: u8 = 7;
+
+impl Record {
+    pub(super) fn kind(&self) -> u8 {
+        match self {
+            Record::Source { .. } => 1,
+            Record::Lane { .. } => 2,
+            Record::Schema(_) => 3,
+            Record::Events(_) => KIND_EVENTS,
+            Record::Commit { .. } => KIND_COMMIT,
+            Record::State { .. } => 6,
+            Record::Transitions(_) => KIND_TRANSITIONS,
+        }
+    }
+
+    /// The head with its length before it.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = Encoder::default();
+        out.u32(0);
+        match self {
+            Record::Source { id, name } => {
+                out.u32(id.0);
+                out.text(name);
+            }
+            Record::Lane { id, name, start } => {
+                out.u32(id.0);
+                out.text(name);
+                out.u64(start.0);
+            }
+            Record::Schema(schema) => out.schema(schema),
+            Record::Events(events) => out.events(events),
+            Record::Commit { events, excluded } => {
+                out.events(events);
+                out.list(&excluded.schemas, |out, schema| out.u32(schema.0));
+                out.list(&excluded.groups, |out, group| out.u32(*group));
+            }
+            Record::State { source, changes } => {
+                out.u32(source.0);
+                out.state(changes);
+            }
+            Record::Transitions(transitions) => out.list(transitions, Encoder::transition),
+        }
+        out.finish()
+    }
+
+    /// Reads a record from a frame's body; returns the bytes of the events behind the head, too.
+    pub(super) fn decode(kind: u8, body: &Bytes) -> Result<(Record, Bytes)> {
+        let mut whole = Decoder::new(body.clone());
+        let head = whole.bytes()?;
+        let rest = whole.rest();
+        let mut head = Decoder::new(head);
+        let record = match kind {
+            1 => Record::Source {
+                id: SourceId(head.u32()?),
+                name: head.text()?,
+            },
+            2 => Record::Lane {
+                id: LaneId(head.u32()?),
+                name: head.text()?,
+                start: Position(head.u64()?),
+            },
+            3 => Record::Schema(head.schema()?),
+            KIND_EVENTS => Record::Events(head.events()?),
+            KIND_COMMIT => Record::Commit {
+                events: head.events()?,
+                excluded: Excluded {
+                    schemas: head.list(|head| head.u32().map(SchemaId))?,
+                    groups: head.list(Decoder::u32)?,
+                },
+            },
+            6 => Record::State {
+                source: SourceId(head.u32()?),
+                changes: head.state()?,
+            },
+            KIND_TRANSITIONS => Record::Transitions(head.list(Decoder::transition)?),
+            other => {
+                return Err(Error::damaged(format!(
+                    "the log holds a record of unknown kind {other}"
+                ))
+                .help("it was written by a newer version; use that one"));
+            }
+        };
+        Ok((record, rest))
+    }
+}
+
+/// Writes heads. Also used for the catalog's snapshot and for the heads of staged chunks.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    out: Vec<u8>,
+}
+
+impl Encoder {
+    pub(super) fn u8(&mut self, value: u8) {
+        self.out.push(value);
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(super) fn bytes(&mut self, value: &[u8]) {
+        // Every producer is bounded far below 4 GiB: frames hold 64 MiB.
+        self.u32(value.len() as u32);
+        self.out.extend_from_slice(value);
+    }
+
+    pub(super) fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    pub(super) fn list<T>(&mut self, items: &[T], each: impl Fn(&mut Encoder, &T)) {
+        self.u32(items.len() as u32);
+        for item in items {
+            each(self, item);
+        }
+    }
+
+    pub(super) fn tally(&mut self, tally: &[Tally]) {
+        self.list(tally, |out, tally| {
+            out.u32(tally.schema.0);
+            out.u32(tally.group);
+            out.u32(tally.count);
+        });
+    }
+
+    pub(super) fn state(&mut self, changes: &[StateChange]) {
+        self.list(changes, |out, change| {
+            out.text(&change.key);
+            out.bytes(&change.value);
+        });
+    }
+
+    pub(super) fn schema(&mut self, schema: &Schema) {
+        self.u32(schema.id.0);
+        self.u32(schema.source.0);
+        self.text(&schema.trigger);
+        self.bytes(&schema.body);
+    }
+
+    pub(super) fn transition(&mut self, transition: &Transition) {
+        self.u32(transition.lane.0);
+        self.u64(transition.span.first.0);
+        self.u64(transition.span.last.0);
+        self.u8(transition.status.code());
+        self.u32(transition.attempt);
+        self.u64(transition.at.0.cast_unsigned());
+        self.text(transition.error.as_deref().unwrap_or_default());
+    }
+
+    fn events(&mut self, events: &EventsHead) {
+        self.u32(events.source.0);
+        self.u8(events.format.0);
+        self.u64(events.received_at.0.cast_unsigned());
+        self.tally(&events.tally);
+        self.bytes(&events.envelope);
+        self.state(&events.state);
+    }
+
+    /// The bytes, their first four filled with the length of the rest.
+    pub(super) fn finish(mut self) -> Bytes {
+        let length = (self.out.len() - 4) as u32;
+        self.out[..4].copy_from_slice(&length.to_le_bytes());
+        Bytes::from(self.out)
+    }
+
+    /// The bytes as they are.
+    pub(super) fn into_inner(self) -> Vec<u8> {
+        self.out
+    }
+}
+
+/// Reads heads.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    rest: Bytes,
+}
+
+impl Decoder {
+    pub(super) fn new(bytes: Bytes) -> Decoder {
+        Decoder { rest: bytes }
+    }
+
+    fn take(&mut self, length: usize) -> Result<Bytes> {
+        if length > self.rest.len() {
+            return Err(Error::damaged("a record of the log ends too early"));
+        }
+        Ok(self.rest.split_to(length))
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32> {
+        let mut value = [0; 4];
+        value.copy_from_slice(&self.take(4)?);
+        Ok(u32::from_le_bytes(value))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64> {
+        let mut value = [0; 8];
+        value.copy_from_slice(&self.take(8)?);
+        Ok(u64::from_le_bytes(value))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Bytes> {
+        let length = self.u32()? as usize;
+        self.take(length)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String> {
+        let bytes = self.bytes()?;
+        let text = std::str::from_utf8(&bytes);
+        text.map(str::to_owned)
+            .map_err(|_| Error::damaged("a record of the log holds a broken text"))
+    }
+
+    pub(super) fn list<T>(&mut self, each: impl Fn(&mut Decoder) -> Result<T>) -> Result<Vec<T>> {
+        let count = self.u32()? as usize;
+        // Each item takes at least a byte: a broken count cannot allocate beyond what is there.
+        let mut items = Vec::with_capacity(count.min(self.rest.len()));
+        for _ in 0..count {
+            items.push(each(self)?);
+        }
+        Ok(items)
+    }
+
+    pub(super) fn tally(&mut self) -> Result<Vec<Tally>> {
+        self.list(|head| {
+            Ok(Tally {
+                schema: SchemaId(head.u32()?),
+                group: head.u32()?,
+                count: head.u32()?,
+            })
+        })
+    }
+
+    pub(super) fn state(&mut self) -> Result<Vec<StateChange>> {
+        self.list(|head| {
+            Ok(StateChange {
+                key: head.text()?,
+                value: head.bytes()?,
+            })
+        })
+    }
+
+    pub(super) fn schema(&mut self) -> Result<Schema> {
+        Ok(Schema {
+            id: SchemaId(self.u32()?),
+            source: SourceId(self.u32()?),
+            trigger: Arc::from(self.text()?),
+            body: self.bytes()?,
+        })
+    }
+
+    pub(super) fn transition(&mut self) -> Result<Transition> {
+        let lane = LaneId(self.u32()?);
+        let (first, last) = (self.u64()?, self.u64()?);
+        if first == 0 || first > last {
+            return Err(Error::damaged(
+                "a transition of the log has an impossible span",
+            ));
+        }
+        let code = self.u8()?;
+        let status = Status::from_code(code).ok_or_else(|| {
+            Error::damaged(format!("a transition of the log has unknown status {code}"))
+        })?;
+        Ok(Transition {
+            lane,
+            span: Span {
+                first: Position(first),
+                last: Position(last),
+            },
+            status,
+            attempt: self.u32()?,
+            at: Timestamp(self.u64()?.cast_signed()),
+            error: Some(self.text()?).filter(|error| !error.is_empty()),
+        })
+    }
+
+    fn events(&mut self) -> Result<EventsHead> {
+        Ok(EventsHead {
+            source: SourceId(self.u32()?),
+            format: FormatId(self.u8()?),
+            received_at: Timestamp(self.u64()?.cast_signed()),
+            tally: self.tally()?,
+            envelope: self.bytes()?,
+            state: self.state()?,
+        })
+    }
+
+    /// What has not been read.
+    pub(super) fn rest(self) -> Bytes {
+        self.rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn samples() -> Vec<Record> {
+        let events = EventsHead {
+            source: SourceId(2),
+            format: FormatId::PGOUTPUT,
+            received_at: Timestamp(-5),
+            tally: vec![Tally {
+                schema: SchemaId(3),
+                group: 9,
+                count: 4,
+            }],
+            envelope: Bytes::from_static(b"envelope"),
+            state: vec![StateChange {
+                key: "lsn".into(),
+                value: Bytes::from_static(b"1"),
+            }],
+        };
+        let excluded = Excluded {
+            schemas: vec![SchemaId(1)],
+            groups: vec![7, 8],
+        };
+        let schema = Schema {
+            id: SchemaId(3),
+            source: SourceId(2),
+            trigger: Arc::from("public.orders"),
+            body: Bytes::from_static(b"{}"),
+        };
+        let transition = Transition {
+            lane: LaneId(1),
+            span: Span {
+                first: Position(1),
+                last: Position(10),
+            },
+            status: Status::Failed,
+            attempt: 3,
+            at: Timestamp(1),
+            error: Some("disk full".into()),
+        };
+        vec![
+            Record::Source {
+                id: SourceId(1),
+                name: "shop".into(),
+            },
+            Record::Lane {
+                id: LaneId(1),
+                name: "lake/append".into(),
+                start: Position(1),
+            },
+            Record::Schema(schema),
+            Record::Events(events.clone()),
+            Record::Commit { events, excluded },
+            Record::State {
+                source: SourceId(1),
+                changes: Vec::new(),
+            },
+            Record::Transitions(vec![transition]),
+        ]
+    }
+
+    #[test]
+    fn every_record_survives_its_bytes_and_keeps_the_events_behind_it() {
+        for record in samples() {
+            let mut body = record.encode().to_vec();
+            body.extend_from_slice(b"events");
+            let (read, rest) = Record::decode(record.kind(), &Bytes::from(body)).unwrap();
+            assert_eq!(read, record);
+            assert_eq!(&rest[..], b"events");
+        }
+    }
+
+    #[test]
+    fn a_record_cut_anywhere_is_an_error() {
+        for record in samples() {
+            let body = record.encode();
+            for length in 0..body.len() {
+                assert!(Record::decode(record.kind(), &body.slice(..length)).is_err());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(kind in 0u8..9, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut framed = (body.len() as u32).to_le_bytes().to_vec();
+            framed.extend_from_slice(&body);
+            for bytes in [body, framed] {
+                if let Ok((record, _)) = Record::decode(kind, &Bytes::from(bytes)) {
+                    prop_assert_eq!(record.kind(), kind);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Claims about the whole destination, on handmade rows.
+
+mod arrange;
+mod bounds;
+mod interrupted;
+mod layout;
+mod standing;
+
+use arrange::*;

@@ -1,0 +1,6 @@
+//! What each part promises, held against real servers.
+
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod values;

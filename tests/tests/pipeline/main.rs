@@ -1,0 +1,21 @@
+//! The whole path against real servers: Postgres, the program, its log, the Parquet lake.
+//!
+//! Each test names a claim. The traps of the change-data-capture field that a test holds are listed
+//! in `tests/README.md`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod arrange;
+mod changes;
+mod chaos;
+mod first_copy;
+mod lake_away;
+mod many_rows;
+mod readme;
+mod refusals;
+mod restarts;
+mod schema;
+mod slot;
+mod transactions;
+mod values;
+mod versions;

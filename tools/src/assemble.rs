@@ -1,0 +1,168 @@
+//! From a configuration file to an application: read everything, report everything, then build.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use blacksmith_core::app::{self, Application};
+use blacksmith_core::destination::Destination;
+use blacksmith_core::error::Result;
+use blacksmith_core::log::{LogOptions, Retention, SyncMode, SystemDisk};
+use blacksmith_core::queue::BatchLimits;
+use blacksmith_core::settings::{
+    Batch, DestinationSettings, Environment, Settings, StoreDriver, StoreSettings,
+};
+use blacksmith_core::source::Source;
+use blacksmith_core::store::Store;
+use blacksmith_core::store::log::LogStore;
+use blacksmith_core::store::memory::MemoryStore;
+
+use crate::cli::Global;
+use crate::drivers;
+
+/// Everything a configuration names, as far as it could be built; what is wrong is in its problems.
+#[derive(Debug)]
+pub(crate) struct Components {
+    pub(crate) settings: Settings,
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) destinations: Vec<(DestinationSettings, Arc<dyn Destination>)>,
+}
+
+impl Components {
+    /// Reads the configuration, the drivers' own keys included. Nothing is opened or connected.
+    pub(crate) fn read(global: &Global) -> Result<Components> {
+        let settings = Settings::load(&global.config, &Environment::process())?;
+        let destination = |settings: &DestinationSettings| {
+            Some((settings.clone(), drivers::destination(settings)?))
+        };
+        Ok(Components {
+            sources: settings
+                .sources
+                .iter()
+                .filter_map(drivers::source)
+                .collect(),
+            destinations: settings
+                .destinations
+                .iter()
+                .filter_map(destination)
+                .collect(),
+            settings,
+        })
+    }
+
+    /// Opens the store and puts the application together, unless anything is wrong.
+    pub(crate) fn assemble(self) -> Result<Assembled> {
+        self.settings.problems.check()?;
+        tracing::info!(
+            application = self.settings.application,
+            "configuration read"
+        );
+        let store = open_store(&self.settings.store, self.settings.memory_bytes)?;
+        let memory_bytes = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX);
+        let mut application = Application::new(Arc::clone(&store)).memory_bytes(memory_bytes);
+        for source in self.sources {
+            application = application.source(source);
+        }
+        for (settings, destination) in self.destinations {
+            application = application.destination(place(&settings, destination));
+        }
+        for route in self.settings.flows {
+            application = application.route(route);
+        }
+        Ok(Assembled { application, store })
+    }
+}
+
+/// An application and the store under it.
+#[derive(Debug)]
+pub(crate) struct Assembled {
+    pub(crate) application: Application,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+fn place(
+    settings: &DestinationSettings,
+    destination: Arc<dyn Destination>,
+) -> app::DestinationSettings {
+    let own = settings.actions.iter().map(|action| {
+        let own = app::ActionSettings {
+            schedule: action.schedule.clone(),
+            batch: limits(action.batch),
+        };
+        (action.name.clone(), own)
+    });
+    app::DestinationSettings {
+        destination,
+        schedule: settings.schedule.clone(),
+        actions: own.collect::<HashMap<_, _>>(),
+        batch: limits(settings.batch),
+    }
+}
+
+fn limits(batch: Batch) -> BatchLimits {
+    BatchLimits {
+        rows_max: batch.rows_max,
+        bytes_max: batch.bytes_max,
+        age_max: batch.age_max,
+    }
+}
+
+/// Of the memory cap, one part in this many may hold the events of a store in memory.
+const MEMORY_STORE_SHARE: u64 = 4;
+
+fn open_store(settings: &StoreSettings, memory_bytes: u64) -> Result<Arc<dyn Store>> {
+    let retention = Retention {
+        max_age: settings.retention.age_max,
+        max_bytes: settings.retention.bytes_max,
+    };
+    match settings.driver {
+        StoreDriver::Log => open_log(settings, retention),
+        StoreDriver::Memory => {
+            tracing::warn!(
+                "the store is in memory: what is not loaded when the process ends is lost"
+            );
+            let max_bytes = retention.max_bytes.min(memory_bytes / MEMORY_STORE_SHARE);
+            Ok(Arc::new(MemoryStore::new(Retention {
+                max_bytes,
+                ..retention
+            })?))
+        }
+    }
+}
+
+fn open_log(settings: &StoreSettings, retention: Retention) -> Result<Arc<dyn Store>> {
+    let options = LogOptions {
+        segment_bytes: settings.segment_bytes,
+        sync: if settings.sync {
+            SyncMode::Always
+        } else {
+            SyncMode::Never
+        },
+        ..LogOptions::default()
+    };
+    let (store, recovery) =
+        LogStore::open(&settings.path, options, SystemDisk::shared(), retention)?;
+    tracing::info!(
+        path = %settings.path.display(),
+        created = recovery.created,
+        events = recovery.span.len(),
+        segments = recovery.segments,
+        took_ms = recovery.took.as_millis() as u64,
+        "store open"
+    );
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!(
+            file = %torn.path.display(),
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "a write that had been cut off was removed from the end of the store; nothing acknowledged was in it"
+        );
+    }
+    if recovery.stages_removed > 0 {
+        tracing::info!(
+            files = recovery.stages_removed,
+            bytes = recovery.stage_bytes_removed,
+            "staged transactions that were never committed were removed"
+        );
+    }
+    Ok(Arc::new(store))
+}

@@ -1,0 +1,183 @@
+//! What people type.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Takes every change of a Postgres database through a durable log into Parquet files, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "blacksmith-stream", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BLACKSMITH_CONFIG",
+        default_value = "blacksmith.toml"
+    )]
+    pub(crate) config: PathBuf,
+    /// Write JSON, also on a terminal.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log more. BLACKSMITH_LOG=LEVEL or BLACKSMITH_LOG=MODULE=LEVEL,… says exactly what.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take events in and load them, until stopped.
+    Run(Run),
+    /// Look at configuration, connections, permissions and slots, and report every problem at once.
+    Check,
+    /// List events, or show one with its row.
+    Events(Listing),
+    /// List jobs (one per event and action), or show one with its history.
+    Jobs(Listing),
+    /// List changes of state of jobs, or show those of one event or job.
+    Transitions(Listing),
+    /// Look at the store's files.
+    Store {
+        #[command(subcommand)]
+        command: Store,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Run one of the two services instead of both.
+    #[arg(long, value_enum)]
+    pub(crate) service: Option<Service>,
+    /// Load everything that the sources hold now, whatever the schedule, and exit.
+    #[arg(long, value_enum)]
+    pub(crate) until: Option<Until>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    /// Takes events in.
+    Gateway,
+    /// Loads them.
+    Scheduler,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// Everything up to the sources' end at the start is loaded.
+    CaughtUp,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Segments, positions and lanes.
+    Stat,
+    /// Read every byte and check every checksum.
+    Verify,
+}
+
+/// `events`, `jobs` or `transitions`, with nothing, `list` or `show` behind it.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Listing {
+    #[command(subcommand)]
+    pub(crate) command: Option<ListCommand>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// List what the filters let through (the default).
+    List(FilterArgs),
+    /// Show one, by its id or position.
+    Show {
+        /// An id of 27 characters, or a position.
+        id: String,
+    },
+}
+
+/// What a list leaves out. Repeat a filter to allow several values; * stands for any text.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// From this source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Vec<String>,
+    /// From this trigger; for a table schema.table.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trigger: Vec<String>,
+    /// To this destination.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) destination: Vec<String>,
+    /// To this action.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) action: Vec<String>,
+    /// In this state.
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Vec<String>,
+    /// From this position or time on (2025-03-01, 2025-03-01T12:00:00Z, 2h ago as 2h).
+    #[arg(long, value_name = "POSITION|TIME")]
+    pub(crate) from: Option<String>,
+    /// Up to this position, included, or before this time.
+    #[arg(long, value_name = "POSITION|TIME")]
+    pub(crate) to: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_design_says_can_be_typed() {
+        for line in [
+            "blacksmith-stream run",
+            "blacksmith-stream run --config b.toml --service gateway --until caught-up",
+            "blacksmith-stream --config b.toml check --json",
+            "blacksmith-stream events",
+            "blacksmith-stream events list --source shop --trigger public.* --limit 5",
+            "blacksmith-stream events --from 10 --to 2025-03-01",
+            "blacksmith-stream jobs show 0ujtsYcgvSTl8PAuAdqWYSMnLOv",
+            "blacksmith-stream transitions --status failed --status discarded",
+            "blacksmith-stream store stat",
+            "blacksmith-stream store verify --json",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for line in [
+            "blacksmith-stream",
+            "blacksmith-stream run --until tomorrow",
+            "blacksmith-stream runn",
+            "blacksmith-stream store",
+            "blacksmith-stream events show",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! How a command ends: its exit code, and what it says when it failed.
+//!
+//! 0 done, 1 failed, 2 wrong usage (clap), 78 wrong configuration.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use blacksmith_core::error::{Error, Kind, Result};
+
+use crate::cli::{Cli, Command, Global};
+use crate::logging::{self, Style};
+use crate::look::{Noun, look};
+use crate::screen::Screen;
+use crate::{check, run, store};
+
+const FAILED: u8 = 1;
+/// Exit code of a wrong configuration.
+pub(crate) const WRONG_CONFIGURATION: u8 = 78;
+
+/// How results on stdout look: for a person on a terminal, for a program elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    Text,
+    Json,
+}
+
+impl Output {
+    fn of(global: &Global) -> Self {
+        match io::stdout().is_terminal() && !global.json {
+            true => Output::Text,
+            false => Output::Json,
+        }
+    }
+}
+
+/// Runs what was typed and turns its outcome into the exit code.
+pub(crate) fn with(cli: Cli) -> ExitCode {
+    let screen = Screen::stderr();
+    let style = match screen.is_terminal() && !cli.global.json {
+        true => Style::Human,
+        false => Style::Json,
+    };
+    let outcome = logging::start(&screen, style, cli.global.verbose)
+        .and_then(|()| command(cli.command, &cli.global, &screen));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            tell(&error, style);
+            ExitCode::from(code(error.kind()))
+        }
+    }
+}
+
+fn command(command: Command, global: &Global, screen: &Screen) -> Result<ExitCode> {
+    let output = Output::of(global);
+    match command {
+        Command::Run(options) => run::run(global, &options, screen),
+        Command::Check => check::check(global, output),
+        Command::Events(listing) => look(Noun::Events, global, listing, output),
+        Command::Jobs(listing) => look(Noun::Jobs, global, listing, output),
+        Command::Transitions(listing) => look(Noun::Transitions, global, listing, output),
+        Command::Store { command } => store::store(global, &command, output),
+    }
+}
+
+fn code(kind: Kind) -> u8 {
+    match kind {
+        Kind::Config => WRONG_CONFIGURATION,
+        _ => FAILED,
+    }
+}
+
+/// Says what failed: in paragraphs to a person, as one log line to a program.
+fn tell(error: &Error, style: Style) {
+    match style {
+        Style::Json => {
+            let advised = error.advised().unwrap_or_default();
+            tracing::error!(kind = ?error.kind(), help = advised, "{}", story(error));
+        }
+        Style::Human => {
+            let mut text = format!("error: {}\n", story(error));
+            if let Some(advised) = error.advised() {
+                text.push_str(&format!(" help: {advised}\n"));
+            }
+            // Nothing is left to do when stderr is gone, too.
+            io::stderr().write_all(text.as_bytes()).ok();
+        }
+    }
+}
+
+/// The message and its causes.
+fn story(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Writes to stdout. A reader that went away (`| head`) has what it wanted.
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::unavailable("cannot write to stdout").because(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,198 @@
+//! `store stat` and `store verify`: the log's files, without touching them.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use blacksmith_core::error::{Error, Result};
+use blacksmith_core::log::{self, Damage, Verification};
+use blacksmith_core::settings::{Environment, Settings, StoreDriver, StoreSettings, write_size};
+use blacksmith_core::store::Store;
+use blacksmith_core::store::log::LogStore;
+use serde_json::{Value, json};
+
+use crate::cli::{self, Global};
+use crate::exit::{Output, print};
+use crate::table::Table;
+
+/// `store stat` or `store verify`.
+pub(crate) fn store(global: &Global, command: &cli::Store, output: Output) -> Result<ExitCode> {
+    let settings = Settings::load(&global.config, &Environment::process())?;
+    settings.problems.check()?;
+    match command {
+        cli::Store::Stat => stat(&settings, output),
+        cli::Store::Verify => verify(&settings, output),
+    }
+}
+
+/// Where the files of the store are, for looking at them.
+pub(crate) fn folder(settings: &StoreSettings) -> Result<&Path> {
+    match settings.driver {
+        StoreDriver::Log => Ok(&settings.path),
+        StoreDriver::Memory => Err(Error::config("the store is in memory and leaves no files")
+            .help("nobody else can look at it; use driver = \"log\" under [store]")),
+    }
+}
+
+fn stat(settings: &Settings, output: Output) -> Result<ExitCode> {
+    let store = LogStore::open_read_only(folder(&settings.store)?)?;
+    let segments = segments(&store);
+    let lanes = lanes(&store);
+    let (oldest, head) = (store.oldest(), store.durable().upto());
+    let bytes: u64 = store.segments().iter().map(|segment| segment.bytes).sum();
+    print(|out| match output {
+        Output::Text => {
+            writeln!(
+                out,
+                "store {} in {}",
+                store.id(),
+                settings.store.path.display()
+            )?;
+            writeln!(
+                out,
+                "positions {oldest} to {head}, settled up to {}, {}\n",
+                store.settled_upto(),
+                write_size(bytes)
+            )?;
+            segments.write_text(out)?;
+            writeln!(out)?;
+            lanes.write_text(out)
+        }
+        Output::Json => {
+            let sources = store
+                .sources()
+                .into_iter()
+                .map(|(_, name)| Value::from(&*name));
+            let object = json!({
+                "store": store.id().to_string(),
+                "path": settings.store.path,
+                "oldest": oldest.0,
+                "head": head.0,
+                "settled_upto": store.settled_upto().0,
+                "bytes": bytes,
+                "sources": sources.collect::<Vec<_>>(),
+                "segments": segments.objects(),
+                "lanes": lanes.objects(),
+            });
+            writeln!(out, "{object}")
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn segments(store: &LogStore) -> Table {
+    let mut table = Table::new(&["segment", "first", "last", "bytes", "created at"]);
+    for segment in store.segments() {
+        table.row([
+            json!(segment.id),
+            json!(segment.span.first.0),
+            json!(segment.span.last.0),
+            json!(segment.bytes),
+            json!(segment.created_at.to_string()),
+        ]);
+    }
+    table
+}
+
+fn lanes(store: &LogStore) -> Table {
+    let mut table = Table::new(&[
+        "lane",
+        "start",
+        "settled upto",
+        "behind",
+        "open ranges",
+        "discarded",
+        "oldest open",
+    ]);
+    let head = store.durable().upto();
+    for lane in store.lanes() {
+        let oldest = lane
+            .open
+            .first()
+            .map(|open| format!("{} {}, attempt {}", open.span, open.status, open.attempt));
+        let discarded: u64 = lane.discarded.iter().map(|open| open.span.len()).sum();
+        table.row([
+            json!(*lane.name),
+            json!(lane.start.0),
+            json!(lane.settled_upto.0),
+            json!(head.0.saturating_sub(lane.settled_upto.0)),
+            json!(lane.open.len()),
+            json!(discarded),
+            json!(oldest),
+        ]);
+    }
+    table
+}
+
+fn verify(settings: &Settings, output: Output) -> Result<ExitCode> {
+    let found = log::verify(folder(&settings.store)?)?;
+    print(|out| match output {
+        Output::Text => write_verification(&found, out),
+        Output::Json => writeln!(out, "{}", verification(&found)),
+    })?;
+    match found.is_sound() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn write_verification(found: &Verification, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{} segments, {} records, {} events, {}; {} staged files, {}",
+        found.segments,
+        found.frames,
+        found.positions,
+        write_size(found.bytes),
+        found.staged_files,
+        write_size(found.staged_bytes)
+    )?;
+    if let Some(torn) = &found.torn {
+        writeln!(
+            out,
+            "an unfinished write of {} bytes ends {}; it is no damage",
+            torn.bytes,
+            torn.path.display()
+        )?;
+    }
+    for damage in &found.damages {
+        let (path, offset) = (damage.path.display(), damage.offset);
+        writeln!(
+            out,
+            "DAMAGED {path} at byte {offset}, positions {}: {}",
+            damage.span, damage.what
+        )?;
+    }
+    writeln!(
+        out,
+        "{}",
+        if found.is_sound() {
+            "sound"
+        } else {
+            "not sound"
+        }
+    )
+}
+
+fn verification(found: &Verification) -> Value {
+    let damage = |damage: &Damage| {
+        json!({
+            "path": damage.path,
+            "offset": damage.offset,
+            "first": damage.span.first.0,
+            "last": damage.span.last.0,
+            "what": damage.what,
+        })
+    };
+    json!({
+        "sound": found.is_sound(),
+        "segments": found.segments,
+        "records": found.frames,
+        "events": found.positions,
+        "bytes": found.bytes,
+        "staged_files": found.staged_files,
+        "staged_bytes": found.staged_bytes,
+        "unfinished": found.torn.as_ref().map(|torn| json!({"path": torn.path, "offset": torn.offset, "bytes": torn.bytes})),
+        "damages": found.damages.iter().map(damage).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,243 @@
+//! What the commands promise without a server: exit codes, every problem at once, no secret told.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Runs the program in `folder` with `arguments`, as a program would: no terminal anywhere.
+fn stream(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blacksmith-stream"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("SHOP_URL", "postgres://u:hunter2@localhost:1/shop");
+    command.output().unwrap()
+}
+
+fn folder_with(configuration: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("blacksmith.toml"), configuration).unwrap();
+    folder
+}
+
+fn lines(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+const WRONG: &str = r#"
+[store]
+pth = "data"
+
+[sources.shop]
+driver = "postgers"
+url = "${SHOP_URL}"
+
+[destinations.lake]
+driver = "parquet"
+path = "lake"
+batch = { max_bytes = "128MiBs" }
+
+[destinations.lake.actions.apend]
+schedule = { realtime = true }
+
+[[flows]]
+from = "shop"
+to = "sea"
+"#;
+
+#[test]
+fn run_names_every_mistake_and_exits_with_78() {
+    let folder = folder_with(WRONG);
+    let output = stream(folder.path(), &["run"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let said = lines(&output.stderr).pop().unwrap();
+    assert_eq!(
+        (said["level"].as_str(), said["kind"].as_str()),
+        (Some("ERROR"), Some("Config"))
+    );
+    let message = said["message"].as_str().unwrap();
+    for expected in [
+        "blacksmith.toml:3:1: store.pth: unknown key (did you mean \"path\"?)",
+        "blacksmith.toml:6:10: sources.shop.driver: not a known value (did you mean \"postgres\"?)",
+        "blacksmith.toml:12:23: destinations.lake.batch.max_bytes: ",
+        "destinations.lake.actions.apend: the destination has no such action (did you mean \"append\"?)",
+        "blacksmith.toml:19:6: flows[0].to: there is no such destination (known: lake)",
+    ] {
+        assert!(message.contains(expected), "{expected}\n{message}");
+    }
+    assert!(
+        !folder.path().join("blacksmith-data").exists(),
+        "nothing was started"
+    );
+}
+
+#[test]
+fn check_reports_every_problem_as_a_json_line_and_exits_with_78() {
+    let folder = folder_with(WRONG);
+    let output = stream(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let found = lines(&output.stdout);
+    let problems: Vec<_> = found
+        .iter()
+        .filter(|found| found["severity"] == "problem")
+        .collect();
+    assert_eq!(problems.len(), 5, "{found:#?}");
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem["component"] == "configuration")
+    );
+    assert!(!folder.path().join("lake").exists(), "check makes nothing");
+}
+
+#[test]
+fn check_of_a_server_that_is_not_there_says_so_and_tells_no_password() {
+    let folder = folder_with("[sources.shop]\ndriver = \"postgres\"\nurl = \"${SHOP_URL}\"\n");
+    let output = stream(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let found = lines(&output.stdout);
+    let of_source = found
+        .iter()
+        .find(|found| found["component"] == "source shop")
+        .unwrap();
+    assert_eq!(of_source["severity"], "problem", "{of_source}");
+    for stream in [&output.stdout, &output.stderr] {
+        assert!(
+            !String::from_utf8_lossy(stream).contains("hunter2"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_configuration_file_exits_with_78_and_says_how_to_name_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = stream(folder.path(), &["run", "--config", "other.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    let said = lines(&output.stderr).pop().unwrap();
+    assert!(
+        said["message"].as_str().unwrap().contains("other.toml"),
+        "{said}"
+    );
+    assert!(
+        said["help"].as_str().unwrap().contains("--config"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_wrong_log_level_exits_with_78() {
+    let folder = folder_with("");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blacksmith-stream"));
+    command
+        .arg("check")
+        .current_dir(folder.path())
+        .env("BLACKSMITH_LOG", "blacksmith=loudly");
+    assert_eq!(command.output().unwrap().status.code(), Some(78));
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let folder = folder_with("");
+    assert_eq!(
+        stream(folder.path(), &["run", "--until", "tomorrow"])
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(stream(folder.path(), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_run_without_sources_catches_up_at_once_and_leaves_a_sound_store() {
+    let folder = folder_with("[store]\npath = \"data\"\n");
+    let output = stream(folder.path(), &["run", "--until", "caught-up"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let verified = stream(folder.path(), &["store", "verify"]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    assert_eq!(lines(&verified.stdout)[0]["sound"], true);
+    let stat = stream(folder.path(), &["store", "stat"]);
+    assert_eq!(lines(&stat.stdout)[0]["head"], 0, "{stat:?}");
+    for noun in ["events", "jobs", "transitions"] {
+        let listed = stream(folder.path(), &[noun]);
+        assert_eq!(
+            (listed.status.code(), listed.stdout.len()),
+            (Some(0), 0),
+            "{noun}: {listed:?}"
+        );
+    }
+}
+
+#[test]
+fn looking_at_a_store_that_is_not_there_fails_and_makes_none() {
+    let folder = folder_with("[store]\npath = \"data\"\n");
+    for arguments in [&["events"][..], &["store", "stat"], &["store", "verify"]] {
+        let output = stream(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert!(!folder.path().join("data").exists());
+    }
+}
+
+#[test]
+fn a_damaged_store_fails_verification_and_names_the_place() {
+    let folder = folder_with("[store]\npath = \"data\"\nsegment_bytes = \"1MiB\"\n");
+    assert_eq!(
+        stream(folder.path(), &["run", "--until", "caught-up"])
+            .status
+            .code(),
+        Some(0)
+    );
+    let stat = lines(&stream(folder.path(), &["store", "stat"]).stdout);
+    let segment = stat[0]["segments"][0]["segment"].as_u64().unwrap();
+    let file = folder.path().join(format!("data/{segment:020}.seg"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20] ^= 0xff; // inside the segment's header
+    std::fs::write(&file, bytes).unwrap();
+    let verified = stream(folder.path(), &["store", "verify"]);
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    let said = lines(&verified.stdout);
+    assert_eq!(said[0]["sound"], false, "{said:?}");
+    assert!(
+        said[0]["damages"][0]["path"]
+            .as_str()
+            .unwrap()
+            .ends_with(".seg"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn the_first_signal_stops_gracefully_with_exit_code_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = folder_with("[store]\npath = \"data\"\n");
+        let mut running = Command::new(env!("CARGO_BIN_EXE_blacksmith-stream"))
+            .arg("run")
+            .current_dir(folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(running.stderr.take().unwrap()).lines();
+        let listens = said.find(|line| line.as_ref().unwrap().contains("\"running\""));
+        assert!(listens.is_some(), "it says when it runs");
+        let pid = Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        let rest: Vec<String> = said.map(|line| line.unwrap()).collect();
+        assert_eq!(
+            running.wait().unwrap().code(),
+            Some(0),
+            "{signal:?}: {rest:#?}"
+        );
+        assert!(
+            rest.last().unwrap().contains("\"stopped\""),
+            "{signal:?}: {rest:#?}"
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! `cargo x`: the steps of the work, the same at the desk and on the server.
+//!
+//! ```text
+//! cargo x ci                          all of the below but chaos, in this order; what CI runs
+//! cargo x fmt                         is everything formatted?
+//! cargo x check                       clippy over everything, warnings denied
+//! cargo x test [ARGUMENT...]          all tests; arguments go to `cargo test`
+//! cargo x docs                        documentation builds without warnings
+//! cargo x chaos --seeds N [--from S] [--full]
+//!                                     the seeded workload under SIGKILL, seed by seed
+//! ```
+
+mod step;
+mod tally;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use step::Step;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["ci"] => ci(),
+        ["fmt"] => fmt(),
+        ["check"] => check(),
+        ["test", more @ ..] => test(more),
+        ["docs"] => docs(),
+        ["chaos", more @ ..] => chaos(more),
+        _ => Err(
+            "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | \
+                  chaos --seeds N [--from S] [--full]"
+                .into(),
+        ),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ci() -> Result<(), String> {
+    let start = Instant::now();
+    fmt()?;
+    check()?;
+    docs()?;
+    test(&[])?;
+    eprintln!("everything passed in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn fmt() -> Result<(), String> {
+    Step::cargo(&["fmt", "--all", "--check"]).run()
+}
+
+fn check() -> Result<(), String> {
+    Step::cargo(&["clippy", "--workspace", "--all-targets", "--quiet"])
+        .arguments(&["--", "--deny", "warnings"])
+        .run()
+}
+
+fn docs() -> Result<(), String> {
+    Step::cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
+        .env("RUSTDOCFLAGS", "--deny warnings")
+        .run()
+}
+
+/// Tests run with plain `cargo test`: one process per test binary lets its tests share a server,
+/// which a process per test would start over and over.
+fn test(more: &[&str]) -> Result<(), String> {
+    let program = build_program()?;
+    let step = Step::cargo(&["test", "--workspace", "--no-fail-fast"]).arguments(more);
+    tally::run(&step.env("BLACKSMITH_STREAM_BIN", &program))
+}
+
+fn chaos(more: &[&str]) -> Result<(), String> {
+    let (mut seeds, mut from, mut full) = ("20", "0", "0");
+    let mut words = more.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--seeds" => seeds = words.next().ok_or("--seeds needs a number")?,
+            "--from" => from = words.next().ok_or("--from needs a number")?,
+            "--full" => full = "1",
+            other => return Err(format!("chaos knows no {other}")),
+        }
+    }
+    let program = build_program()?;
+    let step = Step::cargo(&[
+        "test",
+        "--package",
+        "blacksmith-tests",
+        "--test",
+        "pipeline",
+    ])
+    .arguments(&["chaos", "--", "--nocapture"])
+    .env("BLACKSMITH_STREAM_BIN", &program)
+    .env("BLACKSMITH_SEEDS", seeds)
+    .env("BLACKSMITH_SEED", from)
+    .env("BLACKSMITH_FULL", full);
+    tally::run(&step)
+}
+
+/// Builds `blacksmith-stream`, which the pipeline tests run; its path.
+fn build_program() -> Result<String, String> {
+    Step::cargo(&["build", "--quiet", "--package", "blacksmith-stream"]).run()?;
+    // This program stands beside it.
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(own
+        .with_file_name("blacksmith-stream")
+        .to_string_lossy()
+        .into_owned())
+}
