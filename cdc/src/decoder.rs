@@ -9,7 +9,7 @@ use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::{Block, FormatId, SchemaId};
 use blacksmith_core::position::{Position, Span};
 use blacksmith_core::source::{
-    Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, Wanted,
+    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, Wanted,
 };
 
 use crate::changes::{Changes, CopyChanges, Step, StreamRow, Transaction};
@@ -34,7 +34,10 @@ impl Format for PostgresFormat {
         "postgres"
     }
 
-    fn decoding(&self, schemas: Arc<dyn Schemas>, limits: Limits) -> Box<dyn Decoding> {
+    fn decoding(&self, asked: Asked) -> Box<dyn Decoding> {
+        let Asked {
+            schemas, limits, ..
+        } = asked;
         Box::new(Decoder {
             schemas,
             limits,
@@ -303,10 +306,10 @@ impl Decoder {
             let schema = self.schemas.schema(id).ok_or_else(|| {
                 Error::damaged(format!("the store does not know schema {}", id.0))
             })?;
-            let table = TableSchema::from_bytes(&schema.body)?;
+            let table = TableSchema::from_bytes(schema.body())?;
             let oid = table.oid;
             let builder = TableBuilder::new(Arc::new(table), false);
-            let trigger = Arc::clone(&schema.trigger);
+            let trigger = Arc::clone(schema.trigger());
             self.tables.insert(
                 id,
                 Table {

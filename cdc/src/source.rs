@@ -1,6 +1,6 @@
 //! The source: a slot that is streamed and tables that are copied, side by side.
 //!
-//! [`PostgresSource::listen`] reads top to bottom: set up what is missing, start the stream on its
+//! `listen` reads top to bottom: set up what is missing, start the stream on its
 //! thread, copy what is not copied yet, and then look every two seconds for tables that came or
 //! went, until stopped.
 
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use blacksmith_core::door::Door;
 use blacksmith_core::error::{Advice, Error, Result};
 use blacksmith_core::finding::Finding;
-use blacksmith_core::source::{Format, Listening, Source, SourceProgress};
+use blacksmith_core::source::{Format, Listen, Listening, Mode, Source, SourceProgress, Trigger};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A Postgres database as a source of changes.
 #[derive(Debug)]
-pub struct PostgresSource {
+pub struct PostgresSource(Arc<Changes>);
+
+/// Its one trigger: all its tables, which share a slot.
+#[derive(Debug)]
+struct Changes {
     options: PostgresOptions,
     gauge: Arc<Gauge>,
     copies: Arc<CopyGauge>,
@@ -46,14 +50,16 @@ impl PostgresSource {
     #[must_use]
     pub fn new(options: PostgresOptions) -> PostgresSource {
         let (gauge, copies) = (Arc::default(), Arc::default());
-        PostgresSource {
+        PostgresSource(Arc::new(Changes {
             options,
             gauge,
             copies,
             phase: Mutex::new("connecting"),
-        }
+        }))
     }
+}
 
+impl Changes {
     fn enter(&self, phase: &'static str) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
@@ -71,15 +77,7 @@ impl PostgresSource {
 }
 
 #[async_trait]
-impl Source for PostgresSource {
-    fn name(&self) -> &str {
-        &self.options.name
-    }
-
-    fn formats(&self) -> Vec<Arc<dyn Format>> {
-        vec![Arc::new(PostgresFormat)]
-    }
-
+impl Listen for Changes {
     async fn listen(&self, door: Door, listening: Listening) -> Result<()> {
         let patterns = Patterns::parse(&self.options.tables)?;
         let snapshots = self.options.snapshot == Snapshot::Initial;
@@ -122,7 +120,52 @@ impl Source for PostgresSource {
         }
         Box::pin(self.serve(door, tables, copier, first, end, stop)).await
     }
+}
 
+#[async_trait]
+impl Trigger for Changes {
+    /// Its events name their tables themselves.
+    fn name(&self) -> &str {
+        "*"
+    }
+
+    fn mode(self: Arc<Self>) -> Mode {
+        Mode::Cdc(self)
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    fn name(&self) -> &str {
+        &self.0.options.name
+    }
+
+    fn triggers(&self) -> Vec<Arc<dyn Trigger>> {
+        vec![Arc::clone(&self.0) as Arc<dyn Trigger>]
+    }
+
+    fn formats(&self) -> Vec<Arc<dyn Format>> {
+        vec![Arc::new(PostgresFormat)]
+    }
+
+    fn progress(&self) -> SourceProgress {
+        self.0.progress()
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        let options = &self.0.options;
+        let asked = Asked {
+            options: &options.connect,
+            publication: &options.publication,
+            slot: &options.slot,
+            tables: &options.tables,
+            known_system: None,
+        };
+        preflight(&asked).await
+    }
+}
+
+impl Changes {
     fn progress(&self) -> SourceProgress {
         let gauge = &self.gauge;
         let server = gauge.server_lsn.load(Ordering::Relaxed);
@@ -138,19 +181,6 @@ impl Source for PostgresSource {
         }
     }
 
-    async fn check(&self) -> Vec<Finding> {
-        let asked = Asked {
-            options: &self.options.connect,
-            publication: &self.options.publication,
-            slot: &self.options.slot,
-            tables: &self.options.tables,
-            known_system: None,
-        };
-        preflight(&asked).await
-    }
-}
-
-impl PostgresSource {
     /// Streams and copies side by side, until stopped or until `end`.
     async fn serve(
         &self,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use blacksmith_core::door::Door;
 use blacksmith_core::error::{Error, Result};
-use blacksmith_core::event::{Refusal, SchemaId, StateChange};
+use blacksmith_core::event::{About, Refusal, SchemaId, StateChange};
 use blacksmith_core::log::Receipt;
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -70,7 +70,7 @@ impl Tables {
             ..Book::default()
         };
         for schema in door.schemas() {
-            let table = TableSchema::from_bytes(&schema.body)?;
+            let table = TableSchema::from_bytes(schema.body())?;
             book.schemas.insert(table.oid, (schema.id, Arc::new(table)));
         }
         Ok(Tables {
@@ -188,7 +188,7 @@ impl Tables {
             table.version += 1;
         }
         let body = Bytes::from(table.to_bytes()?);
-        let id = self.door.define(&table.full_name(), body)?;
+        let id = self.door.define(About::trigger(table.full_name(), body))?;
         let table = Arc::new(table);
         self.book()
             .schemas

@@ -9,14 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::destination::{Action, Destination, Toolkit};
+use crate::document::Documents;
 use crate::door::Door;
 use crate::error::{Error, Result};
 use crate::flow::Route;
+use crate::id::Id;
 use crate::position::Position;
 use crate::queue::BatchLimits;
 use crate::schedule::PartialSchedule;
 use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
-use crate::source::{Limits, Listening, Source, SourceProgress};
+use crate::service::Service as ServiceInfo;
+use crate::source::{Format, Limits, Listening, Mode, Source, SourceProgress};
 use crate::store::{Lane, Store};
 
 /// How often settled segments are looked for.
@@ -65,6 +68,8 @@ pub struct Application {
     destinations: Vec<DestinationSettings>,
     routes: Vec<Route>,
     memory_bytes: usize,
+    /// The scheduler, as actions see it.
+    scheduler: Arc<ServiceInfo>,
 }
 
 /// How to run an [`Application`].
@@ -95,13 +100,18 @@ impl Application {
     /// An application over `store`, with nothing in it yet.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Application {
+        let clock = SystemClock::shared();
+        // Without randomness the second of its start tells services apart.
+        let number = getrandom::u64().unwrap_or_default();
+        let service_id = Id::ticket(store.id(), number, clock.now()).to_string();
         Application {
             store,
-            clock: SystemClock::shared(),
+            clock,
             sources: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
             memory_bytes: 512 << 20,
+            scheduler: Arc::new(ServiceInfo::new(service_id, ServiceInfo::SCHEDULER)),
         }
     }
 
@@ -273,7 +283,17 @@ impl Application {
         }
         let stop = stop.child_token();
         let mut running = JoinSet::new();
-        for source in &self.sources {
+        for (source, trigger) in self.sources.iter().flat_map(|source| {
+            let triggers = source.triggers().into_iter();
+            triggers.map(move |trigger| (source, trigger))
+        }) {
+            let Mode::Cdc(listen) = Arc::clone(&trigger).mode() else {
+                return Err(Error::config(format!(
+                    "trigger {}/{}: only CDC triggers are served so far",
+                    source.name(),
+                    trigger.name()
+                )));
+            };
             let source = Arc::clone(source);
             let door = Door::open(
                 Arc::clone(&self.store),
@@ -285,7 +305,7 @@ impl Application {
                 until_end,
             };
             running.spawn(async move {
-                let listened = source.listen(door, listening).await;
+                let listened = listen.listen(door, listening).await;
                 listened.map_err(|error| error.at(format!("source {}", source.name())))
             });
         }
@@ -325,7 +345,7 @@ impl Application {
             Arc::clone(&self.store),
             &self.routes,
             destination,
-            action.name(),
+            action.as_ref(),
         );
         let own = settings.actions.get(action.name());
         let below = action.schedule().over(&settings.schedule);
@@ -340,13 +360,16 @@ impl Application {
                 held_bytes: self.memory_bytes / 16,
                 ..Limits::default()
             },
+            default_version: settings.destination.options().versions.default,
             action,
         }
     }
 
     fn formats(&self) -> Formats {
-        let formats = self.sources.iter().flat_map(|source| source.formats());
-        formats
+        let own = self.sources.iter().flat_map(|source| source.formats());
+        let documents: Arc<dyn Format> = Arc::new(Documents);
+        std::iter::once(documents)
+            .chain(own)
             .flat_map(|format| {
                 format
                     .ids()
@@ -359,6 +382,8 @@ impl Application {
     fn toolkit(&self, action: &str, run: &Run) -> Toolkit {
         Toolkit {
             action: Arc::from(action),
+            logger: tracing::info_span!("action", name = action),
+            service: Arc::clone(&self.scheduler),
             store: self.store.id(),
             head: self.store.durable().upto(),
             clock: Arc::clone(&self.clock),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::event::{Commit, Draft, Refusal, Schema, SchemaId, SourceId, StateChange, Tally};
+use crate::event::{About, Commit, Draft, Refusal, Schema, SchemaId, SourceId, StateChange, Tally};
 use crate::log::Receipt;
 use crate::position::Position;
 use crate::store::{Stage, Store};
@@ -53,8 +53,8 @@ impl Door {
     ///
     /// # Errors
     /// When the store is fenced.
-    pub fn define(&self, trigger: &str, body: Bytes) -> Result<SchemaId> {
-        self.store.define(self.source, trigger, body)
+    pub fn define(&self, about: About) -> Result<SchemaId> {
+        self.store.define(self.source, about)
     }
 
     /// Every schema of this source that the store knows, oldest first.

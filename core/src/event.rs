@@ -47,10 +47,80 @@ pub struct Schema {
     pub id: SchemaId,
     /// Whose events it describes.
     pub source: SourceId,
+    /// What it says.
+    pub about: About,
+}
+
+impl Schema {
+    /// The trigger, for a table `schema.table`.
+    #[must_use]
+    pub fn trigger(&self) -> &Arc<str> {
+        &self.about.trigger
+    }
+
+    /// The format's own description.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.about.body
+    }
+}
+
+/// What a schema says of its events. Who calls what is part of it, so that counting events by
+/// schema counts jobs too.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct About {
     /// The trigger, for a table `schema.table`.
     pub trigger: Arc<str>,
+    /// The source's version, if it has versions.
+    pub version: Option<Arc<str>>,
+    /// The actions that each of these events calls by name, as `destination/action`, sorted. Routes
+    /// lead to others besides.
+    pub calls: Arc<[Arc<str>]>,
+    /// Whether positions of this schema are no events but further jobs of events elsewhere:
+    /// follow-ups, and second calls of the same action. Routes do not apply to them.
+    pub only_jobs: bool,
     /// The format's own description.
     pub body: Bytes,
+}
+
+/// What the body of a schema of documents says: it needs no description of its own.
+const DOCUMENTS: &[u8] = b"documents";
+
+impl About {
+    /// Documents of `trigger`, each calling the actions `calls` (sorted, as `destination/action`).
+    #[must_use]
+    pub fn documents(
+        trigger: Arc<str>,
+        version: Option<Arc<str>>,
+        calls: Arc<[Arc<str>]>,
+        only_jobs: bool,
+    ) -> About {
+        About {
+            trigger,
+            version,
+            calls,
+            only_jobs,
+            body: Bytes::from_static(DOCUMENTS),
+        }
+    }
+
+    /// Whether these events are documents ([`crate::document`]).
+    #[must_use]
+    pub fn is_documents(&self) -> bool {
+        &self.body[..] == DOCUMENTS
+    }
+
+    /// Events of `trigger` that call nothing by name.
+    #[must_use]
+    pub fn trigger(trigger: impl Into<Arc<str>>, body: Bytes) -> About {
+        About {
+            trigger: trigger.into(),
+            version: None,
+            calls: Arc::from([]),
+            only_jobs: false,
+            body,
+        }
+    }
 }
 
 /// How many events of a block belong to one schema.
@@ -104,7 +174,7 @@ pub struct StateChange {
 pub struct FormatId(pub u8);
 
 impl FormatId {
-    /// JSON documents, one per event.
+    /// JSON documents: what triggers extract, and the jobs made of it ([`crate::document`]).
     pub const JSON: FormatId = FormatId(1);
     /// Postgres `pgoutput` messages.
     pub const PGOUTPUT: FormatId = FormatId(2);

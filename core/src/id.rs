@@ -4,6 +4,10 @@
 //! 2014-05-13 16:53:20 UTC, then 16 bytes of payload. Ours are the store's id (4), the lane (4; 0
 //! for the event itself) and the position (8), so a lookup needs no index and no job stores its id.
 //!
+//! User code sees an event before it has a position. Its id then is a *ticket*: the top bit of the last 8
+//! bytes is set and the others are random. The event keeps its ticket, and is found by it through the time
+//! in the id; what the store hands out afterwards is always the address.
+//!
 //! Format: <https://github.com/segmentio/ksuid> (text form and epoch).
 
 use std::fmt;
@@ -16,6 +20,8 @@ use crate::position::Position;
 
 const EPOCH_SECONDS: i64 = 1_400_000_000;
 const TEXT_LENGTH: usize = 27;
+/// The bit that tells a ticket from a position; no store ever has 2^63 events.
+const TICKET: u64 = 1 << 63;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The id of an event, or of the job that one lane has for it.
@@ -33,6 +39,31 @@ impl Id {
     #[must_use]
     pub fn of_job(store: StoreId, lane: LaneId, position: Position, at: Timestamp) -> Id {
         Id::new(store, lane.0, position, at)
+    }
+
+    /// The id that an event carries until it has a position: `number` is any random number.
+    #[must_use]
+    pub fn ticket(store: StoreId, number: u64, at: Timestamp) -> Id {
+        Id::new(store, 0, Position(number | TICKET), at)
+    }
+
+    /// The id that the job of `lane` for this event carries until the event has a position.
+    #[must_use]
+    pub fn for_lane(mut self, lane: LaneId) -> Id {
+        self.0[8..12].copy_from_slice(&lane.0.to_be_bytes());
+        self
+    }
+
+    /// The number of a ticket; none when the id is an address.
+    #[must_use]
+    pub fn ticket_number(&self) -> Option<u64> {
+        Some(self.number()).filter(|number| number & TICKET != 0)
+    }
+
+    /// When the id was made, to the second.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        Timestamp((i64::from(self.word(0)) + EPOCH_SECONDS) * 1_000_000)
     }
 
     fn new(store: StoreId, lane: u32, position: Position, at: Timestamp) -> Id {
@@ -57,10 +88,16 @@ impl Id {
         Some(self.word(8)).filter(|lane| *lane != 0).map(LaneId)
     }
 
-    /// The event's position.
+    /// The event's position; none when the id is a ticket.
     #[must_use]
-    pub fn position(&self) -> Position {
-        Position(u64::from(self.word(12)) << 32 | u64::from(self.word(16)))
+    pub fn position(&self) -> Option<Position> {
+        Some(self.number())
+            .filter(|number| number & TICKET == 0)
+            .map(Position)
+    }
+
+    fn number(&self) -> u64 {
+        u64::from(self.word(12)) << 32 | u64::from(self.word(16))
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -151,8 +188,23 @@ mod tests {
             (parsed.store(), parsed.lane()),
             (StoreId(0xdead_beef), Some(LaneId(7)))
         );
-        assert_eq!(parsed.position(), Position(1 << 40 | 5));
+        assert_eq!(parsed.position(), Some(Position(1 << 40 | 5)));
+        assert_eq!((parsed.ticket_number(), parsed.at()), (None, at));
         assert_eq!(Id::of_event(StoreId(1), Position(1), at).lane(), None);
+    }
+
+    #[test]
+    fn a_ticket_is_no_position_and_names_a_lane_when_it_is_a_jobs() {
+        let at = Timestamp(1_700_000_000_000_000);
+        let ticket = Id::ticket(StoreId(3), 77, at);
+        let parsed: Id = ticket.for_lane(LaneId(2)).to_string().parse().unwrap();
+        assert_eq!((parsed.position(), parsed.lane()), (None, Some(LaneId(2))));
+        assert_eq!(parsed.ticket_number(), ticket.ticket_number());
+        assert!(
+            ticket
+                .ticket_number()
+                .is_some_and(|number| number & !(1 << 63) == 77)
+        );
     }
 
     #[test]

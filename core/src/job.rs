@@ -5,11 +5,74 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::event::LaneId;
-use crate::position::Span;
+use crate::id::Id;
+use crate::json::Json;
+use crate::position::{Position, Span};
+
+/// What `marshal` makes of an event for one action: fields left out are the event's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Job {
+    /// The destination's version that the job is written for; none takes its default.
+    pub version: Option<Arc<str>>,
+    /// Metadata in place of the event's.
+    pub context: Option<Json>,
+    /// Data in place of the event's.
+    pub data: Option<Json>,
+    /// When it was sent originally, in place of the event's.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// What every event of one trigger and version has in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The source.
+    pub source: Arc<str>,
+    /// The trigger, for a table `schema.table`.
+    pub trigger: Arc<str>,
+    /// The source's version; none when the source has no versions.
+    pub version: Option<Arc<str>>,
+}
+
+/// The event that a job belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventHead {
+    /// Its id.
+    pub id: Id,
+    /// The event that was extracted together with it, when this is a sub-event.
+    pub parent: Option<Id>,
+    /// Whose it is.
+    pub origin: Arc<Origin>,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// When it was sent originally, if the trigger said so.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// One job as an action is given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// Its id.
+    pub id: Id,
+    /// Where it stands in its lane: that of its event, or one of its own for a follow-up.
+    pub position: Position,
+    /// The job that this one follows up.
+    pub parent: Option<Id>,
+    /// Its event.
+    pub event: EventHead,
+    /// The destination's version that it is written for; none when the destination has no versions.
+    pub version: Option<Arc<str>>,
+    /// Metadata: the job's own, else the event's.
+    pub context: Json,
+    /// Data: the job's own, else the event's.
+    pub data: Json,
+    /// When it was sent originally: the job's own time, else the event's.
+    pub sent_at: Option<Timestamp>,
+}
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

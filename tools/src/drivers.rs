@@ -7,13 +7,14 @@ use std::sync::Arc;
 use blacksmith_cdc::decoder::PostgresFormat;
 use blacksmith_cdc::{PostgresOptions, PostgresSource};
 use blacksmith_core::destination::Destination;
+use blacksmith_core::document::Documents;
 use blacksmith_core::settings::{DestinationSettings, SourceSettings};
 use blacksmith_core::source::{Format, Source};
 use blacksmith_sinks::parquet::{Parquet, ParquetOptions};
 
 /// How the events of every driver are read, whether it is configured or not.
 pub(crate) fn formats() -> Vec<Arc<dyn Format>> {
-    vec![Arc::new(PostgresFormat)]
+    vec![Arc::new(PostgresFormat), Arc::new(Documents)]
 }
 
 /// The source that `settings` describe.

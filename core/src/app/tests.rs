@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::destination::{Queue, Thens};
-use crate::event::{Draft, FormatId, Tally};
+use crate::event::{About, Draft, FormatId, Tally};
 use crate::finding::Finding;
 use crate::log::Retention;
 use crate::store::memory::MemoryStore;
@@ -62,7 +62,9 @@ impl Action for Unload {
 fn store_with_events() -> Arc<dyn Store> {
     let store = MemoryStore::new(Retention::default()).unwrap();
     let source = store.register_source("shop").unwrap();
-    let schema = store.define(source, "orders", Bytes::new()).unwrap();
+    let schema = store
+        .define(source, About::trigger("orders", Bytes::new()))
+        .unwrap();
     let draft = Draft {
         format: FormatId::JSON,
         received_at: crate::clock::Timestamp(0),

@@ -13,10 +13,15 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::event::StoreId;
 use crate::finding::Finding;
+use crate::job::Job;
+use crate::position::Position;
 use crate::schedule::PartialSchedule;
+use crate::service::Service;
+use crate::source::Takes;
+use crate::version::Versions;
 
-pub use queue::{Queue, QueueFeed, Rows};
-pub use then::{Jobs, Then, Thens};
+pub use queue::{Piece, Queue, QueueFeed, Rows};
+pub use then::{Jobs, Outcome, Then, Thens};
 
 /// A named system that events are loaded into, as a group of actions.
 ///
@@ -27,6 +32,11 @@ pub use then::{Jobs, Then, Thens};
 pub trait Destination: fmt::Debug + Send + Sync + 'static {
     /// Its name in the configuration.
     fn name(&self) -> &str;
+
+    /// Versions of the jobs it takes, and the schedule of its actions.
+    fn options(&self) -> DestinationOptions {
+        DestinationOptions::default()
+    }
 
     /// Its actions. The same ones at every call.
     fn actions(&self) -> Vec<Arc<dyn Action>>;
@@ -42,7 +52,29 @@ pub trait Destination: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Everything that stands in the way, without changing anything that exists.
-    async fn check(&self) -> Vec<Finding>;
+    async fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// What holds for all actions of a destination.
+#[derive(Debug, Clone, Default)]
+pub struct DestinationOptions {
+    /// Versions that jobs may be written in. Default: none, which turns versions off.
+    pub versions: Versions,
+    /// The schedule of actions that say nothing else, field by field over the default. What the
+    /// configuration says goes over it.
+    pub schedule: PartialSchedule,
+}
+
+/// What becomes of a job that an action has not reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnknown {
+    /// It is held, visibly, until an operator decides.
+    #[default]
+    Hold,
+    /// It is tried again as if it had failed.
+    Retry,
 }
 
 /// How an action wants its failures treated.
@@ -82,6 +114,36 @@ pub trait Action: fmt::Debug + Send + Sync + 'static {
         Ordering::Unordered
     }
 
+    /// What it is given.
+    fn takes(&self) -> Takes {
+        Takes::Jobs
+    }
+
+    /// What becomes of jobs that it does not report.
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::Hold
+    }
+
+    /// Whether [`Action::marshal`] is to be asked. When not, jobs made by routes pass their event through.
+    fn marshals(&self) -> bool {
+        false
+    }
+
+    /// What becomes of an event that a route leads here; none when no job is wanted. The gateway calls it
+    /// before the event is stored, for events that triggers extract as documents; events that are kept raw,
+    /// such as changes of a database, are not read on the way in and always pass through. It must not wait, and cannot use
+    /// what `init` opened, which the scheduler calls.
+    ///
+    /// # Errors
+    /// As [`Marshal::marshal`](crate::call::Marshal::marshal).
+    fn marshal(
+        &self,
+        _toolkit: &crate::service::Toolkit,
+        _event: &crate::source::Event,
+    ) -> Result<Option<Job>> {
+        Ok(Some(Job::default()))
+    }
+
     /// Prepares the action, after its destination.
     async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
@@ -100,7 +162,8 @@ pub trait Action: fmt::Debug + Send + Sync + 'static {
     async fn load(&self, toolkit: &Toolkit, queue: &mut Queue, then: &Thens) -> Result<()>;
 }
 
-/// What an action may use.
+/// What an action may use while it is initialised and while it loads. Event and job have no place in it:
+/// a load concerns many, each with its own ids in the queue.
 #[derive(Debug, Clone)]
 pub struct Toolkit {
     /// `destination/action`; log lines of the action carry it.
@@ -108,11 +171,32 @@ pub struct Toolkit {
     /// The store whose positions the queue counts.
     pub store: StoreId,
     /// The highest position that the store has given so far.
-    pub head: crate::position::Position,
+    pub head: Position,
+    /// Where log lines of the action belong.
+    pub logger: tracing::Span,
+    /// The service that calls: the scheduler.
+    pub service: Arc<Service>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// How many bytes the action may hold in memory, about.
     pub memory_bytes: usize,
     /// Cancelled when the process is to stop at once.
     pub stop: CancellationToken,
+}
+
+impl Toolkit {
+    /// What an action needs when it is called by hand, as a test of it does: 64 MiB of memory, and no scheduler.
+    #[must_use]
+    pub fn by_hand(action: &str, store: StoreId, clock: Arc<dyn Clock>) -> Toolkit {
+        Toolkit {
+            action: Arc::from(action),
+            store,
+            head: Position::ZERO,
+            logger: tracing::Span::none(),
+            service: Arc::new(Service::new(String::new(), Service::SCHEDULER)),
+            clock,
+            memory_bytes: 64 << 20,
+            stop: CancellationToken::new(),
+        }
+    }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::event::SchemaId;
+use crate::job::QueuedJob;
 use crate::position::Span;
 use crate::source::Completed;
 
@@ -23,16 +24,25 @@ pub struct Rows {
     pub span: Span,
 }
 
+/// What the decoder hands on at a time.
+#[derive(Debug)]
+pub enum Piece {
+    /// Jobs, for an action that takes jobs.
+    Jobs(Vec<QueuedJob>),
+    /// Rows, for an action that takes rows.
+    Rows(Rows),
+}
+
 /// One batch of one action: a span of positions, and the events in it that are routed to it.
 ///
-/// Rows are decoded while the action takes them; [`Queue::next`] waits for the decoder, and the
-/// decoder waits for the action, so neither runs ahead by more than a few record batches.
+/// It is decoded while the action takes it; [`Queue::next`] and [`Queue::next_jobs`] wait for the decoder, and
+/// the decoder waits for the action, so neither runs ahead by more than a few pieces.
 #[derive(Debug)]
 pub struct Queue {
     span: Span,
     events: u64,
     attempt: u32,
-    rows: mpsc::Receiver<Result<Rows>>,
+    pieces: mpsc::Receiver<Result<Piece>>,
     completed: tokio::sync::oneshot::Receiver<Option<Completed>>,
     at_end: Option<Option<Completed>>,
 }
@@ -40,31 +50,31 @@ pub struct Queue {
 /// The decoder's end of a [`Queue`].
 #[derive(Debug)]
 pub struct QueueFeed {
-    rows: mpsc::Sender<Result<Rows>>,
+    pieces: mpsc::Sender<Result<Piece>>,
     completed: tokio::sync::oneshot::Sender<Option<Completed>>,
 }
 
-/// Record batches that may wait between decoder and action.
-const WAITING_BATCHES: usize = 2;
+/// Pieces that may wait between decoder and action.
+const WAITING_PIECES: usize = 2;
 
 impl Queue {
     /// A queue over `span` with `events` routed events, and the end that feeds it.
     #[must_use]
     pub fn new(span: Span, events: u64, attempt: u32) -> (Queue, QueueFeed) {
-        let (rows_in, rows) = mpsc::channel(WAITING_BATCHES);
+        let (pieces_in, pieces) = mpsc::channel(WAITING_PIECES);
         let (completed_in, completed) = tokio::sync::oneshot::channel();
         let queue = Queue {
             span,
             events,
             attempt,
-            rows,
+            pieces,
             completed,
             at_end: None,
         };
         (
             queue,
             QueueFeed {
-                rows: rows_in,
+                pieces: pieces_in,
                 completed: completed_in,
             },
         )
@@ -89,13 +99,39 @@ impl Queue {
         self.attempt
     }
 
-    /// The next rows; none when the batch is at its end.
+    /// The next rows; none when the batch is at its end. For actions that take rows.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn next(&mut self) -> Result<Option<Rows>> {
-        if let Some(rows) = self.rows.recv().await {
-            return rows.map(Some);
+        match self.piece().await? {
+            Some(Piece::Rows(rows)) => Ok(Some(rows)),
+            Some(Piece::Jobs(_)) => {
+                Err(Error::stopped("the action takes jobs, and asked for rows")
+                    .help("call next_jobs, or let the action's takes say rows"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The next jobs, in order of position; none when the batch is at its end. For actions that take jobs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next_jobs(&mut self) -> Result<Option<Vec<QueuedJob>>> {
+        match self.piece().await? {
+            Some(Piece::Jobs(jobs)) => Ok(Some(jobs)),
+            Some(Piece::Rows(_)) => {
+                Err(Error::stopped("the action takes rows, and asked for jobs")
+                    .help("call next, or let the action's takes say jobs"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Option<Piece>> {
+        if let Some(piece) = self.pieces.recv().await {
+            return piece.map(Some);
         }
         if self.at_end.is_none() {
             let completed = (&mut self.completed).await;
@@ -115,19 +151,19 @@ impl Queue {
 }
 
 impl QueueFeed {
-    /// Hands rows to the action, from a thread that may wait. False when the action has gone.
+    /// Hands a piece to the action, from a thread that may wait. False when the action has gone.
     #[must_use]
-    pub fn push(&self, rows: Result<Rows>) -> bool {
-        self.rows.blocking_send(rows).is_ok()
+    pub fn push(&self, piece: Result<Piece>) -> bool {
+        self.pieces.blocking_send(piece).is_ok()
     }
 
     /// Ends the batch.
     pub fn finish(self, completed: Option<Completed>) {
         let QueueFeed {
-            rows,
+            pieces,
             completed: completed_in,
         } = self;
-        drop(rows);
+        drop(pieces);
         // When the action returned without reading to the end, nobody asks.
         completed_in.send(completed).ok();
     }

@@ -2,7 +2,10 @@
 
 use std::sync::Mutex;
 
+use crate::call::Call;
 use crate::error::Error;
+use crate::id::Id;
+use crate::job::QueuedJob;
 use crate::position::{Position, Span};
 
 /// Which jobs of the queue a [`Then`] speaks of.
@@ -12,6 +15,8 @@ pub enum Jobs {
     All,
     /// The jobs of the events in these spans.
     Spans(Vec<Span>),
+    /// The jobs with these ids.
+    Ids(Vec<Id>),
 }
 
 impl From<Position> for Jobs {
@@ -20,46 +25,106 @@ impl From<Position> for Jobs {
     }
 }
 
+impl From<Id> for Jobs {
+    fn from(id: Id) -> Jobs {
+        Jobs::Ids(vec![id])
+    }
+}
+
+impl From<&QueuedJob> for Jobs {
+    fn from(job: &QueuedJob) -> Jobs {
+        Jobs::from(job.position)
+    }
+}
+
+/// No ids means every job, as Blacksmith has it.
+impl From<Vec<Id>> for Jobs {
+    fn from(ids: Vec<Id>) -> Jobs {
+        if ids.is_empty() {
+            Jobs::All
+        } else {
+            Jobs::Ids(ids)
+        }
+    }
+}
+
 /// One report: these jobs came out like this.
+///
+/// Follow-ups are calls of actions of the same destination: one child job for each job that came out so,
+/// created exactly once, together with the change of state, and loaded on the schedule of its own action.
 #[derive(Debug)]
 pub struct Then {
     /// The jobs.
     pub jobs: Jobs,
-    /// `None`: they succeeded. `Some`: they failed, and are retried while retries are left.
-    pub error: Option<Error>,
-    /// With an error: discard at once, whatever retries are left.
-    pub force_discard: bool,
+    /// How they came out.
+    pub outcome: Outcome,
+    /// What follows for each of these jobs that succeeded.
+    pub on_succeeded: Vec<Call>,
+    /// What follows for each of these jobs that failed, at each failed attempt that is not the last.
+    pub on_failed: Vec<Call>,
+    /// What follows for each of these jobs that is given up.
+    pub on_discarded: Vec<Call>,
+}
+
+/// How jobs came out. A job is given up at once only with a reason.
+#[derive(Debug)]
+pub enum Outcome {
+    /// They were loaded.
+    Succeeded,
+    /// They were not, and are tried again while retries are left.
+    Failed(Error),
+    /// They were not, and are given up whatever retries are left.
+    Discarded(Error),
 }
 
 impl Then {
     /// The jobs succeeded.
     #[must_use]
     pub fn succeeded(jobs: impl Into<Jobs>) -> Then {
-        Then {
-            jobs: jobs.into(),
-            error: None,
-            force_discard: false,
-        }
+        Then::new(jobs, Outcome::Succeeded)
     }
 
     /// The jobs failed and wait for a retry.
     #[must_use]
     pub fn failed(jobs: impl Into<Jobs>, error: Error) -> Then {
-        Then {
-            jobs: jobs.into(),
-            error: Some(error),
-            force_discard: false,
-        }
+        Then::new(jobs, Outcome::Failed(error))
     }
 
     /// The jobs are given up.
     #[must_use]
     pub fn discarded(jobs: impl Into<Jobs>, error: Error) -> Then {
+        Then::new(jobs, Outcome::Discarded(error))
+    }
+
+    fn new(jobs: impl Into<Jobs>, outcome: Outcome) -> Then {
         Then {
             jobs: jobs.into(),
-            error: Some(error),
-            force_discard: true,
+            outcome,
+            on_succeeded: Vec::new(),
+            on_failed: Vec::new(),
+            on_discarded: Vec::new(),
         }
+    }
+
+    /// The same report; each of its jobs that succeeds is followed by `call`.
+    #[must_use]
+    pub fn on_succeeded(mut self, call: Call) -> Then {
+        self.on_succeeded.push(call);
+        self
+    }
+
+    /// The same report; each of its jobs that fails and will be tried again is followed by `call`.
+    #[must_use]
+    pub fn on_failed(mut self, call: Call) -> Then {
+        self.on_failed.push(call);
+        self
+    }
+
+    /// The same report; each of its jobs that is given up is followed by `call`.
+    #[must_use]
+    pub fn on_discarded(mut self, call: Call) -> Then {
+        self.on_discarded.push(call);
+        self
     }
 }
 

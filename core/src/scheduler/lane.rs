@@ -37,6 +37,8 @@ pub struct LaneSettings {
     pub routing: Arc<Routing>,
     /// How much decoding may hold.
     pub limits: Limits,
+    /// The version of jobs that name none; none when the destination has no versions.
+    pub default_version: Option<Arc<str>>,
 }
 
 /// How far a lane has come.
@@ -177,6 +179,8 @@ pub fn start_lane(
             action: settings.action,
             toolkit: settings.toolkit,
             limits: settings.limits,
+            lane: id,
+            default_version: settings.default_version,
         },
     };
     Ok(LaneHandle {

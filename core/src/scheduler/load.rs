@@ -7,11 +7,13 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::routing::Routing;
-use crate::destination::{Action, Queue, QueueFeed, Rows, Then, Thens, Toolkit};
+use crate::destination::{Action, Piece, Queue, QueueFeed, Rows, Then, Thens, Toolkit};
 use crate::error::{Error, Result};
-use crate::event::{Block, FormatId, Schema, SchemaId};
+use crate::event::{Block, FormatId, LaneId};
 use crate::position::{Position, Span};
-use crate::source::{Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, Wanted};
+use crate::source::{
+    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, StoreSchemas, Wanted,
+};
 use crate::store::Store;
 
 /// The formats that blocks may be in, by number.
@@ -26,6 +28,9 @@ pub(super) struct Loader {
     pub(super) action: Arc<dyn Action>,
     pub(super) toolkit: Toolkit,
     pub(super) limits: Limits,
+    pub(super) lane: LaneId,
+    /// The version of jobs that name none.
+    pub(super) default_version: Option<Arc<str>>,
 }
 
 /// One batch to load.
@@ -51,6 +56,17 @@ pub(super) struct Loaded {
 const PARKED_LOGGED_MAX: usize = 10;
 
 impl Loader {
+    fn asked(&self) -> Asked {
+        Asked {
+            schemas: Arc::new(StoreSchemas(Arc::clone(&self.store))),
+            limits: self.limits,
+            takes: self.action.takes(),
+            store: self.store.id(),
+            lane: self.lane,
+            default_version: self.default_version.clone(),
+        }
+    }
+
     /// Runs the action over `work`. Panics of the action become its error.
     pub(super) async fn load(&self, work: Work) -> Loaded {
         let thens = Thens::default();
@@ -161,8 +177,7 @@ impl Decoder {
         if let Some(at) = decoders.iter().position(|(known, _)| *known == identity) {
             return Ok(at);
         }
-        let schemas = Arc::new(StoreSchemas(Arc::clone(&self.loader.store)));
-        decoders.push((identity, format.decoding(schemas, self.loader.limits)));
+        decoders.push((identity, format.decoding(self.loader.asked())));
         Ok(decoders.len() - 1)
     }
 
@@ -211,15 +226,15 @@ impl Decoder {
                     rows,
                     span,
                 } => {
-                    if !feed.push(Ok(Rows {
+                    let rows = Rows {
                         schema,
                         trigger,
                         rows,
                         span,
-                    })) {
-                        return Err(Ended::Gone);
-                    }
+                    };
+                    push(feed, Piece::Rows(rows))?;
                 }
+                Decoded::Jobs(jobs) => push(feed, Piece::Jobs(jobs))?,
                 Decoded::Parked(parked) => self.park(parked),
             }
         }
@@ -232,6 +247,14 @@ impl Decoder {
             tracing::error!(position = parked.position.0, table = %parked.trigger, reason = %reason, "event parked: it cannot be decoded");
         }
         self.parked.insert(parked.position, reason);
+    }
+}
+
+fn push(feed: &QueueFeed, piece: Piece) -> Result<(), Ended> {
+    if feed.push(Ok(piece)) {
+        Ok(())
+    } else {
+        Err(Ended::Gone)
     }
 }
 
@@ -261,13 +284,5 @@ impl Latest for Option<Completed> {
             (Some(own), Some(other)) if own.lsn > other.lsn => Some(own),
             (own, other) => other.or(own),
         }
-    }
-}
-
-struct StoreSchemas(Arc<dyn Store>);
-
-impl Schemas for StoreSchemas {
-    fn schema(&self, id: SchemaId) -> Option<Arc<Schema>> {
-        self.0.schema(id)
     }
 }

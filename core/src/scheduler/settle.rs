@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::destination::{Jobs, Ordering, Then};
+use crate::destination::{Jobs, Ordering, Outcome as Reported, Then};
 use crate::error::Error;
 use crate::event::LaneId;
 use crate::job::{Status, Transition};
@@ -57,12 +57,29 @@ pub(super) fn settle(ended: &Ended<'_>, ordering: Ordering, schedule: &Schedule)
     let mut settled = Settled::default();
     let mut parts = Parts::of(ended.span);
     for then in ended.thens {
-        let outcome = judge.outcome(then.error.as_ref(), then.force_discard);
+        let outcome = match &then.outcome {
+            Reported::Succeeded => judge.outcome(None, false),
+            Reported::Failed(error) => judge.outcome(Some(error), false),
+            Reported::Discarded(error) => judge.outcome(Some(error), true),
+        };
         match &then.jobs {
             Jobs::All => parts.decide_rest(&outcome),
             Jobs::Spans(spans) => {
                 for span in spans {
                     report(&mut parts, *span, &outcome, ended.span, &mut settled);
+                }
+            }
+            Jobs::Ids(ids) => {
+                for id in ids {
+                    let own = id.position().filter(|_| id.lane() == Some(ended.lane));
+                    let at = own.unwrap_or(Position::ZERO);
+                    report(
+                        &mut parts,
+                        Span::new(at, at),
+                        &outcome,
+                        ended.span,
+                        &mut settled,
+                    );
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! How the bytes of a block become Arrow record batches.
+//! How the bytes of a block become jobs or Arrow record batches.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use arrow_array::RecordBatch;
 
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::event::{Block, FormatId, Schema, SchemaId};
+use crate::event::{Block, FormatId, LaneId, Schema, SchemaId, SourceId, StoreId};
+use crate::job::QueuedJob;
 use crate::position::{Position, Span};
+use crate::store::Store;
 
 /// Reads the blocks of one or several [`FormatId`]s, such as those of one source.
 pub trait Format: fmt::Debug + Send + Sync + 'static {
@@ -18,14 +20,70 @@ pub trait Format: fmt::Debug + Send + Sync + 'static {
     /// Its name, as people see it.
     fn name(&self) -> &'static str;
 
-    /// Starts decoding one batch.
-    fn decoding(&self, schemas: Arc<dyn Schemas>, limits: Limits) -> Box<dyn Decoding>;
+    /// Starts decoding one batch. A format that hands out rows whatever is asked has them turned
+    /// into jobs by whoever asked.
+    fn decoding(&self, asked: Asked) -> Box<dyn Decoding>;
 }
 
-/// Where schema versions are looked up.
+/// What an action is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Takes {
+    /// Jobs, each with its context and data as JSON. Rows of tables become JSON objects.
+    #[default]
+    Jobs,
+    /// Arrow record batches: rows of tables as they are; documents with the columns `_event_id`,
+    /// `_received_at`, `_source`, `_trigger`, `_version`, `context` and `data`.
+    Rows,
+}
+
+/// What one batch is decoded for.
+#[derive(Clone)]
+pub struct Asked {
+    /// Where schemas and names are looked up.
+    pub schemas: Arc<dyn Schemas>,
+    /// How much decoding may hold.
+    pub limits: Limits,
+    /// What the action is given.
+    pub takes: Takes,
+    /// The store whose positions they are.
+    pub store: StoreId,
+    /// The action's lane.
+    pub lane: LaneId,
+    /// The version of jobs that name none.
+    pub default_version: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("takes", &self.takes)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where schema versions and the names of sources are looked up.
 pub trait Schemas: Send + Sync {
     /// The schema with this number, if the store knows it.
     fn schema(&self, id: SchemaId) -> Option<Arc<Schema>>;
+
+    /// The name of the source with this number, if the store knows it.
+    fn source(&self, id: SourceId) -> Option<Arc<str>>;
+}
+
+/// What a store knows of schemas and sources.
+#[derive(Debug, Clone)]
+pub struct StoreSchemas(pub Arc<dyn Store>);
+
+impl Schemas for StoreSchemas {
+    fn schema(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        self.0.schema(id)
+    }
+
+    fn source(&self, id: SourceId) -> Option<Arc<str>> {
+        let mut sources = self.0.sources().into_iter();
+        sources.find(|(own, _)| *own == id).map(|(_, name)| name)
+    }
 }
 
 /// How much decoding may hold at a time.
@@ -95,6 +153,8 @@ pub struct Completed {
 /// What decoding hands out.
 #[derive(Debug)]
 pub enum Decoded {
+    /// Jobs, in order of position.
+    Jobs(Vec<QueuedJob>),
     /// Rows of one schema version, in order of position.
     Rows {
         /// The schema.

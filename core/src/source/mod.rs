@@ -1,49 +1,82 @@
 //! What a source is: where events come from, and how their bytes are read again.
 
+mod event;
 mod format;
+mod trigger;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::door::Door;
 use crate::error::Result;
 use crate::finding::Finding;
+use crate::schedule::Interval;
+use crate::service::Toolkit;
+use crate::version::Versions;
 
-pub use format::{Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, Wanted};
+pub use event::{Event, SubEvent};
+pub use format::{
+    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, StoreSchemas, Takes,
+    Wanted,
+};
+pub use trigger::{
+    ExtractCron, ExtractHttp, ExtractMessage, Listen, Listening, Message, Mode, Request, Route,
+    Subscription, Trigger,
+};
 
-/// A named system that events come from.
+/// A named system that events come from, as a group of triggers.
 ///
 /// # Contract
-/// The gateway calls [`Source::listen`] once per process after every action has been initialised.
-/// `listen` hands every event to the [`Door`] in the order of the source and confirms to the source
-/// only what the door says is durable. It never waits for a destination. When the store has no
-/// room it stops reading and goes on answering the source's own keep-alives.
-///
-/// After a crash `listen` is called again with the state that was durable: events that were durable
-/// are not handed in again, all others are.
+/// The gateway calls [`Source::init`] once before any of its triggers' `init`, and [`Source::shutdown`] once after
+/// the last of theirs. An error of `init` stops the process gracefully; one of `shutdown` is logged.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// How the bytes of its blocks are read.
-    fn formats(&self) -> Vec<std::sync::Arc<dyn Format>>;
+    /// Versions of its events, and when its cron triggers run.
+    fn options(&self) -> SourceOptions {
+        SourceOptions::default()
+    }
 
-    /// Extracts until `listening.stop`, or, with `until_end`, until everything that the source held
-    /// when `listen` was called is durable.
-    ///
-    /// # Errors
-    /// What cannot be mended by trying again; a source mends the rest itself, with backoff.
-    async fn listen(&self, door: Door, listening: Listening) -> Result<()>;
+    /// Its triggers. The same ones at every call, also before `init`.
+    fn triggers(&self) -> Vec<Arc<dyn Trigger>>;
+
+    /// How the bytes of its blocks are read, if it has a format of its own.
+    fn formats(&self) -> Vec<Arc<dyn Format>> {
+        Vec::new()
+    }
+
+    /// Prepares the source for this process.
+    async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go of what `init` took.
+    async fn shutdown(&self, _toolkit: &Toolkit) -> Result<()> {
+        Ok(())
+    }
 
     /// How far it has come. Called about every second; must not wait.
-    fn progress(&self) -> SourceProgress;
+    fn progress(&self) -> SourceProgress {
+        SourceProgress::default()
+    }
 
     /// Everything that stands in the way, and everything worth knowing, without changing anything.
-    async fn check(&self) -> Vec<Finding>;
+    async fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// What holds for all triggers of a source.
+#[derive(Debug, Clone, Default)]
+pub struct SourceOptions {
+    /// Versions that events may be written in. Default: none, which turns versions off.
+    pub versions: Versions,
+    /// When cron triggers that say nothing else run. Default: `@every 1h`.
+    pub interval: Option<Interval>,
 }
 
 /// How far a source has come, for people to watch.
@@ -72,13 +105,4 @@ pub struct SnapshotProgress {
     pub total: u64,
     /// Rows copied by this process.
     pub rows: u64,
-}
-
-/// How long a source is to listen.
-#[derive(Debug, Clone)]
-pub struct Listening {
-    /// Cancelled when the source should come to an end, gracefully.
-    pub stop: CancellationToken,
-    /// Return once everything present at the start is durable.
-    pub until_end: bool,
 }

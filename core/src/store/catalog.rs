@@ -177,19 +177,24 @@ impl Catalog {
             }
             Record::Events(events) | Record::Commit { events, .. } => self.remember_with(events),
             Record::State { source, changes } => self.remember(*source, changes),
-            Record::Transitions(transitions) => {
-                // All or none: judged before the first is applied.
-                if let Some(lane) = self.unknown_lane(transitions) {
-                    return Err(Error::damaged(format!(
-                        "a transition names unknown lane {}",
-                        lane.0
-                    )));
-                }
-                for transition in transitions {
-                    if let Some(lane) = self.lanes.get_mut(&transition.lane) {
-                        lane.apply(transition);
-                    }
-                }
+            Record::Transitions(transitions) => self.change(transitions)?,
+            Record::FollowUp { transitions, jobs } => {
+                self.change(transitions)?;
+                self.remember_with(jobs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies all or none: judged before the first is applied.
+    fn change(&mut self, transitions: &[Transition]) -> Result<()> {
+        if let Some(lane) = self.unknown_lane(transitions) {
+            let what = format!("a transition names unknown lane {}", lane.0);
+            return Err(Error::damaged(what));
+        }
+        for transition in transitions {
+            if let Some(lane) = self.lanes.get_mut(&transition.lane) {
+                lane.apply(transition);
             }
         }
         Ok(())
@@ -349,6 +354,7 @@ fn decode_open(input: &mut Decoder) -> Result<OpenSpan> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::About;
 
     fn span(first: u64, last: u64) -> Span {
         Span {
@@ -437,8 +443,7 @@ mod tests {
         let schema = Schema {
             id: SchemaId(1),
             source: SourceId(1),
-            trigger: Arc::from("public.orders"),
-            body: Bytes::from_static(b"x"),
+            about: About::trigger("public.orders", Bytes::from_static(b"x")),
         };
         catalog.apply(&Record::Schema(schema)).unwrap();
         let changes = vec![StateChange {

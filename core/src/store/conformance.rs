@@ -12,8 +12,8 @@ use bytes::Bytes;
 use super::{Lane, Store};
 use crate::clock::Timestamp;
 use crate::event::{
-    Block, Commit, Draft, Excluded, FormatId, LaneId, Refusal, SchemaId, SourceId, StateChange,
-    Tally,
+    About, Block, Commit, Draft, Excluded, FormatId, LaneId, Refusal, SchemaId, SourceId,
+    StateChange, Tally,
 };
 use crate::job::{Status, Transition};
 use crate::log::Receipt;
@@ -85,7 +85,10 @@ fn wait(receipt: &Receipt) {
 
 fn shop(store: &Arc<dyn Store>) -> (SourceId, SchemaId) {
     let source = store.register_source("shop").expect("a source is taken");
-    let orders = store.define(source, "public.orders", Bytes::from_static(b"columns"));
+    let orders = store.define(
+        source,
+        About::trigger("public.orders", Bytes::from_static(b"columns")),
+    );
     (source, orders.expect("a schema is taken"))
 }
 
@@ -185,14 +188,17 @@ pub fn names_get_one_number(store: Arc<dyn Store>) {
     assert_ne!(lane(&store, "lake/append"), lane(&store, "lake/merge"));
     let names: Vec<_> = store.sources().into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, [Arc::from("shop"), Arc::from("crm")]);
-    let again = store.define(shop, "public.orders", Bytes::from_static(b"more columns"));
+    let again = store.define(
+        shop,
+        About::trigger("public.orders", Bytes::from_static(b"more columns")),
+    );
     let again = again.expect("a schema is taken");
     assert!(again > orders);
     let ids: Vec<_> = store.schemas().iter().map(|schema| schema.id).collect();
     assert_eq!(ids, [orders, again]);
     let schema = store.schema(orders).expect("known");
     assert_eq!(
-        (&*schema.trigger, &schema.body[..]),
+        (&**schema.trigger(), &schema.body()[..]),
         ("public.orders", &b"columns"[..])
     );
     assert!(store.schema(SchemaId(again.0 + 1)).is_none());
@@ -278,7 +284,7 @@ pub fn state_is_remembered_and_forgotten(store: Arc<dyn Store>) {
 pub fn a_transaction_comes_in_chunks(store: Arc<dyn Store>) {
     let (source, orders) = shop(&store);
     let drafts = store
-        .define(source, "public.drafts", Bytes::new())
+        .define(source, About::trigger("public.drafts", Bytes::new()))
         .expect("taken");
     let mut stage = store.stage(source).expect("a stage is taken");
     let chunks = [

@@ -11,14 +11,15 @@ use bytes::Bytes;
 
 use super::catalog::{Catalog, Lane};
 use super::record::{
-    Decoder, Encoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_TRANSITIONS, Record,
+    Decoder, Encoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, KIND_TRANSITIONS,
+    Record,
 };
-use super::{Blocks, Stage, Store};
+use super::{Blocks, FOLLOW_UPS, Stage, Store};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{
-    Block, Commit, Draft, Excluded, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange,
-    StoreId, Tally,
+    About, Block, Commit, Draft, Excluded, LaneId, Refusal, Schema, SchemaId, SourceId,
+    StateChange, StoreId, Tally,
 };
 use crate::job::Transition;
 use crate::log::{
@@ -134,17 +135,20 @@ impl LogStore {
 
     /// Appends a small record made from the catalog as it is at that moment, waiting for room.
     fn append_record(&self, build: impl Fn(&Catalog) -> Result<Record>) -> Result<Receipt> {
+        self.append_frame(|catalog| {
+            let record = build(catalog)?;
+            Ok(log::Draft {
+                kind: record.kind(),
+                count: 0,
+                parts: vec![record.encode()],
+            })
+        })
+    }
+
+    fn append_frame(&self, build: impl Fn(&Catalog) -> Result<log::Draft>) -> Result<Receipt> {
         let log = self.own()?;
         loop {
-            let appended = log.append_with(|catalog, _| {
-                let record = build(catalog)?;
-                Ok(log::Draft {
-                    kind: record.kind(),
-                    count: 0,
-                    parts: vec![record.encode()],
-                })
-            });
-            match appended {
+            match log.append_with(|catalog, _| build(catalog)) {
                 Err(AppendError::Full) => {
                     log.wait_for_room(0, ROOM_WAIT)?;
                 }
@@ -235,7 +239,7 @@ impl Store for LogStore {
         self.with_catalog(|catalog| Some(catalog.lanes.get(&lane)?.settled_upto))
     }
 
-    fn define(&self, source: SourceId, trigger: &str, body: Bytes) -> Result<SchemaId> {
+    fn define(&self, source: SourceId, about: About) -> Result<SchemaId> {
         let given = std::cell::Cell::new(SchemaId(0));
         self.append_record(|catalog| {
             let id = catalog.next_schema();
@@ -243,8 +247,7 @@ impl Store for LogStore {
             Ok(Record::Schema(Schema {
                 id,
                 source,
-                trigger: Arc::from(trigger),
-                body: body.clone(),
+                about: about.clone(),
             }))
         })?;
         Ok(given.get())
@@ -342,6 +345,31 @@ impl Store for LogStore {
         self.append_record(|_| Ok(Record::Transitions(transitions.to_vec())))
     }
 
+    fn follow_up(&self, transitions: &[Transition], jobs: Draft) -> Result<Receipt> {
+        let source = self.register_source(FOLLOW_UPS)?;
+        let count = jobs.count();
+        let body = jobs.body;
+        let record = Record::FollowUp {
+            transitions: transitions.to_vec(),
+            jobs: EventsHead {
+                source,
+                format: jobs.format,
+                received_at: jobs.received_at,
+                tally: jobs.tally,
+                envelope: jobs.envelope,
+                state: jobs.state,
+            },
+        };
+        let head = record.encode();
+        self.append_frame(|_| {
+            Ok(log::Draft {
+                kind: record.kind(),
+                count,
+                parts: vec![head.clone(), body.clone()],
+            })
+        })
+    }
+
     fn durable(&self) -> Durable {
         match &self.origin {
             Origin::Own(log) => log.durable(),
@@ -355,7 +383,10 @@ impl Store for LogStore {
     }
 
     fn blocks(&self, from: Position) -> Box<dyn Blocks> {
-        let reader = self.origin.reader(from).want(&[KIND_EVENTS, KIND_COMMIT]);
+        let reader = self
+            .origin
+            .reader(from)
+            .want(&[KIND_EVENTS, KIND_COMMIT, KIND_FOLLOW_UP]);
         Box::new(LogBlocks {
             origin: self.origin.clone(),
             reader,
@@ -371,12 +402,17 @@ impl Store for LogStore {
         limit: usize,
     ) -> Result<Vec<Transition>> {
         let from = span.first.max(self.oldest());
-        let mut reader = self.origin.reader(from).want(&[KIND_TRANSITIONS]);
+        let mut reader = self
+            .origin
+            .reader(from)
+            .want(&[KIND_TRANSITIONS, KIND_FOLLOW_UP]);
         let mut found = Vec::new();
         while let Some(frame) = reader.next()? {
-            let (Record::Transitions(transitions), _) = Record::decode(frame.kind, &frame.body)?
-            else {
-                continue;
+            let transitions = match Record::decode(frame.kind, &frame.body)?.0 {
+                Record::Transitions(transitions) | Record::FollowUp { transitions, .. } => {
+                    transitions
+                }
+                _ => continue,
             };
             let touches =
                 |t: &Transition| t.span.intersects(span) && lane.is_none_or(|lane| lane == t.lane);
@@ -516,7 +552,9 @@ impl Blocks for LogBlocks {
             }
             let (record, body) = Record::decode(frame.kind, &frame.body)?;
             match record {
-                Record::Events(head) => return Ok(Some(block(head, &frame, body))),
+                Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
+                    return Ok(Some(block(head, &frame, body)));
+                }
                 Record::Commit { events, excluded } => {
                     self.staged = Some(self.staged(events, excluded, &frame)?);
                 }

@@ -14,12 +14,12 @@ use bytes::Bytes;
 
 use super::catalog::{Catalog, Lane};
 use super::record::Record;
-use super::{Blocks, Stage, Store};
+use super::{Blocks, FOLLOW_UPS, Stage, Store};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{
-    Block, Commit, Draft, Excluded, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange,
-    StoreId, Tally,
+    About, Block, Commit, Draft, Excluded, LaneId, Refusal, Schema, SchemaId, SourceId,
+    StateChange, StoreId, Tally,
 };
 use crate::job::Transition;
 use crate::log::{Durable, Mark, Receipt, Retention};
@@ -61,6 +61,28 @@ impl Held {
     fn push(&mut self, block: Block) {
         self.bytes += block.body.len() as u64;
         self.blocks.push_back(block);
+    }
+
+    /// Puts a draft behind everything; returns how many events it has.
+    fn append(&mut self, source: SourceId, draft: Draft) -> Result<u32> {
+        let count = draft.count();
+        let changes = draft.state;
+        self.catalog.apply(&Record::State { source, changes })?;
+        if count > 0 {
+            self.push(Block {
+                source,
+                format: draft.format,
+                received_at: draft.received_at,
+                first: self.next,
+                count,
+                transaction: None,
+                tally: Arc::from(draft.tally),
+                excluded: Arc::default(),
+                envelope: draft.envelope,
+                body: draft.body,
+            });
+        }
+        Ok(count)
     }
 
     /// Drops the oldest blocks that are settled, as long as `goes` says so of one.
@@ -219,16 +241,11 @@ impl Store for MemoryStore {
         Some(self.held().catalog.lanes.get(&lane)?.settled_upto)
     }
 
-    fn define(&self, source: SourceId, trigger: &str, body: Bytes) -> Result<SchemaId> {
+    fn define(&self, source: SourceId, about: About) -> Result<SchemaId> {
         let defined: Result<_> = self.change(|held| {
             let id = held.catalog.next_schema();
-            let trigger = Arc::from(trigger);
-            held.catalog.apply(&Record::Schema(Schema {
-                id,
-                source,
-                trigger,
-                body,
-            }))?;
+            held.catalog
+                .apply(&Record::Schema(Schema { id, source, about }))?;
             Ok((id, 0))
         });
         defined.map(|(id, _)| id)
@@ -247,24 +264,7 @@ impl Store for MemoryStore {
             if !self.has_room(held, draft.body.len() as u64) {
                 return Err(Refusal::Full(Box::new(draft)));
             }
-            let count = draft.count();
-            let changes = draft.state;
-            held.catalog.apply(&Record::State { source, changes })?;
-            if count > 0 {
-                held.push(Block {
-                    source,
-                    format: draft.format,
-                    received_at: draft.received_at,
-                    first: held.next,
-                    count,
-                    transaction: None,
-                    tally: Arc::from(draft.tally),
-                    excluded: Arc::default(),
-                    envelope: draft.envelope,
-                    body: draft.body,
-                });
-            }
-            Ok(((), count))
+            Ok(((), held.append(source, draft)?))
         });
         appended.map(|((), receipt)| receipt)
     }
@@ -307,6 +307,18 @@ impl Store for MemoryStore {
             held.catalog.apply(&record)?;
             held.transitions.extend_from_slice(transitions);
             Ok(((), 0))
+        });
+        recorded.map(|((), receipt)| receipt)
+    }
+
+    /// Takes the jobs whatever room there is: settling what they follow is what makes room.
+    fn follow_up(&self, transitions: &[Transition], jobs: Draft) -> Result<Receipt> {
+        let source = self.register_source(FOLLOW_UPS)?;
+        let recorded = self.change(|held| {
+            let record = Record::Transitions(transitions.to_vec());
+            held.catalog.apply(&record)?;
+            held.transitions.extend_from_slice(transitions);
+            Ok(((), held.append(source, jobs)?))
         });
         recorded.map(|((), receipt)| receipt)
     }

@@ -19,13 +19,17 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::event::{
-    Block, Commit, Draft, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange, StoreId, Tally,
+    About, Block, Commit, Draft, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange, StoreId,
+    Tally,
 };
 use crate::job::Transition;
 use crate::log::{Durable, Receipt};
 use crate::position::{Position, Span};
 
 pub use catalog::{Lane, OpenSpan};
+
+/// The name under which jobs that follow others up are kept: no source of a user can be called so.
+pub const FOLLOW_UPS: &str = "@follow-ups";
 
 /// The append-only store.
 ///
@@ -64,7 +68,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store is fenced.
-    fn define(&self, source: SourceId, trigger: &str, body: Bytes) -> Result<SchemaId>;
+    fn define(&self, source: SourceId, about: About) -> Result<SchemaId>;
 
     /// The schema with this number.
     fn schema(&self, id: SchemaId) -> Option<Arc<Schema>>;
@@ -105,6 +109,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store is fenced, or knows no such lane. Waits for room instead of refusing, for at most one write.
     fn record(&self, transitions: &[Transition]) -> Result<Receipt>;
+
+    /// Records changes of state of jobs together with the jobs that follow them up, all or nothing:
+    /// so a follow-up is created exactly once. Its positions are given as those of events are; blocks of
+    /// them belong to the source [`FOLLOW_UPS`].
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    fn follow_up(&self, transitions: &[Transition], jobs: Draft) -> Result<Receipt>;
 
     /// The watermark that readers follow.
     fn durable(&self) -> Durable;

@@ -1,4 +1,4 @@
-//! What the store writes into the log: seven kinds of records, each the body of one frame.
+//! What the store writes into the log: eight kinds of records, each the body of one frame.
 //!
 //! A record is a short head, encoded here, and for events the bytes as they arrived, untouched:
 //! `[head length u32][head][events]`. Integers are little-endian, strings and lists are preceded by
@@ -13,6 +13,7 @@
 //! | 5 | a staged transaction is committed | one for each event not excluded |
 //! | 6 | what a source remembers | no |
 //! | 7 | transitions of jobs | no |
+//! | 8 | transitions of jobs, and the jobs that follow them up | one for each job that follows |
 
 use std::sync::Arc;
 
@@ -20,7 +21,9 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::event::{Excluded, FormatId, LaneId, Schema, SchemaId, SourceId, StateChange, Tally};
+use crate::event::{
+    About, Excluded, FormatId, LaneId, Schema, SchemaId, SourceId, StateChange, Tally,
+};
 use crate::job::{Status, Transition};
 use crate::position::{Position, Span};
 
@@ -47,6 +50,10 @@ pub(super) enum Record {
         changes: Vec<StateChange>,
     },
     Transitions(Vec<Transition>),
+    FollowUp {
+        transitions: Vec<Transition>,
+        jobs: EventsHead,
+    },
 }
 
 /// What precedes the bytes of events, and what is said at the commit of staged ones.
@@ -66,6 +73,8 @@ pub(super) const KIND_EVENTS: u8 = 4;
 pub(super) const KIND_COMMIT: u8 = 5;
 /// Frame kind of transitions.
 pub(super) const KIND_TRANSITIONS: u8 = 7;
+/// Frame kind of transitions with the jobs that follow them up.
+pub(super) const KIND_FOLLOW_UP: u8 = 8;
 
 impl Record {
     pub(super) fn kind(&self) -> u8 {
@@ -77,6 +86,7 @@ impl Record {
             Record::Commit { .. } => KIND_COMMIT,
             Record::State { .. } => 6,
             Record::Transitions(_) => KIND_TRANSITIONS,
+            Record::FollowUp { .. } => KIND_FOLLOW_UP,
         }
     }
 
@@ -106,6 +116,10 @@ impl Record {
                 out.state(changes);
             }
             Record::Transitions(transitions) => out.list(transitions, Encoder::transition),
+            Record::FollowUp { transitions, jobs } => {
+                out.list(transitions, Encoder::transition);
+                out.events(jobs);
+            }
         }
         out.finish()
     }
@@ -140,6 +154,10 @@ impl Record {
                 changes: head.state()?,
             },
             KIND_TRANSITIONS => Record::Transitions(head.list(Decoder::transition)?),
+            KIND_FOLLOW_UP => Record::FollowUp {
+                transitions: head.list(Decoder::transition)?,
+                jobs: head.events()?,
+            },
             other => {
                 return Err(Error::damaged(format!(
                     "the log holds a record of unknown kind {other}"
@@ -205,8 +223,15 @@ impl Encoder {
     pub(super) fn schema(&mut self, schema: &Schema) {
         self.u32(schema.id.0);
         self.u32(schema.source.0);
-        self.text(&schema.trigger);
-        self.bytes(&schema.body);
+        self.about(&schema.about);
+    }
+
+    fn about(&mut self, about: &About) {
+        self.text(&about.trigger);
+        self.text(about.version.as_deref().unwrap_or_default());
+        self.list(&about.calls, |out, call| out.text(call));
+        self.u8(u8::from(about.only_jobs));
+        self.bytes(&about.body);
     }
 
     pub(super) fn transition(&mut self, transition: &Transition) {
@@ -320,7 +345,18 @@ impl Decoder {
         Ok(Schema {
             id: SchemaId(self.u32()?),
             source: SourceId(self.u32()?),
+            about: self.about()?,
+        })
+    }
+
+    fn about(&mut self) -> Result<About> {
+        Ok(About {
             trigger: Arc::from(self.text()?),
+            version: Some(self.text()?)
+                .filter(|version| !version.is_empty())
+                .map(Arc::from),
+            calls: self.list(|head| head.text().map(Arc::from))?.into(),
+            only_jobs: self.u8()? != 0,
             body: self.bytes()?,
         })
     }
@@ -395,8 +431,13 @@ mod tests {
         let schema = Schema {
             id: SchemaId(3),
             source: SourceId(2),
-            trigger: Arc::from("public.orders"),
-            body: Bytes::from_static(b"{}"),
+            about: About {
+                trigger: Arc::from("orders"),
+                version: Some(Arc::from("v2")),
+                calls: Arc::from([Arc::from("crm/register")]),
+                only_jobs: true,
+                body: Bytes::from_static(b"{}"),
+            },
         };
         let transition = Transition {
             lane: LaneId(1),
@@ -421,6 +462,10 @@ mod tests {
             },
             Record::Schema(schema),
             Record::Events(events.clone()),
+            Record::FollowUp {
+                transitions: vec![transition.clone()],
+                jobs: events.clone(),
+            },
             Record::Commit { events, excluded },
             Record::State {
                 source: SourceId(1),
@@ -453,7 +498,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(kind in 0u8..9, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_panic(kind in 0u8..10, body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut framed = (body.len() as u32).to_le_bytes().to_vec();
             framed.extend_from_slice(&body);
             for bytes in [body, framed] {

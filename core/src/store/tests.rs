@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::event::FormatId;
+use crate::event::{About, FormatId};
 use crate::job::Status;
 use crate::log::{LogOptions, Retention, SystemDisk};
 use crate::store::log::LogStore;
@@ -87,7 +87,10 @@ fn what_is_appended_is_there_after_a_restart_with_all_names_and_state() {
         assert_eq!(store.register_source("shop").unwrap(), source);
         let lane = store.register_lane("lake/append").unwrap();
         let schema = store
-            .define(source, "public.orders", Bytes::from_static(b"s"))
+            .define(
+                source,
+                About::trigger("public.orders", Bytes::from_static(b"s")),
+            )
             .unwrap();
         let state = vec![StateChange {
             key: "resume".into(),
@@ -114,7 +117,7 @@ fn what_is_appended_is_there_after_a_restart_with_all_names_and_state() {
     let store = open(&dir);
     assert_eq!(store.register_source("shop").unwrap(), source);
     assert_eq!(store.register_lane("lake/append").unwrap(), lane);
-    assert_eq!(&*store.schema(schema).unwrap().trigger, "public.orders");
+    assert_eq!(&**store.schema(schema).unwrap().trigger(), "public.orders");
     assert_eq!(store.recall(source, "resume").unwrap(), "7");
     assert_eq!(spans(&store, 1), [(1, 10)]);
     assert_eq!(store.lanes()[0].open[0].status, Status::Executing);
@@ -129,7 +132,9 @@ fn a_stage_that_is_dropped_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let source = store.register_source("shop").unwrap();
-    let schema = store.define(source, "public.orders", Bytes::new()).unwrap();
+    let schema = store
+        .define(source, About::trigger("public.orders", Bytes::new()))
+        .unwrap();
     let mut stage = store.stage(source).unwrap();
     stage
         .push(
@@ -159,7 +164,9 @@ fn another_process_may_look_while_one_writes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let source = store.register_source("shop").unwrap();
-    let schema = store.define(source, "public.orders", Bytes::new()).unwrap();
+    let schema = store
+        .define(source, About::trigger("public.orders", Bytes::new()))
+        .unwrap();
     store
         .append(source, draft(schema, 3, Vec::new()))
         .unwrap()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use blacksmith_core::destination::{Action, Jobs, Ordering, Queue, Then, Thens, Toolkit};
 use blacksmith_core::error::{Advice, Error, Result};
+use blacksmith_core::source::Takes;
 use tokio::sync::Semaphore;
 
 use super::chain::Chain;
@@ -45,6 +46,10 @@ impl Action for Append {
 
     fn ordering(&self) -> Ordering {
         Ordering::Ordered
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Rows
     }
 
     /// Looks at the folder. One that cannot be reached now stops nothing: events wait in the store,

@@ -123,8 +123,14 @@ impl Look {
                     return Err(Error::invalid(format!("{text} belongs to another store"))
                         .help("name the configuration of that store with --config"));
                 }
+                let position = id.position().ok_or_else(|| {
+                    Error::invalid(format!(
+                        "{text} was given before the event had its position"
+                    ))
+                    .help("use the id in the reply to the request, or list events by time")
+                })?;
                 Address {
-                    position: id.position(),
+                    position,
                     lane: id.lane(),
                 }
             }

@@ -8,9 +8,11 @@ use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::{Error, Result};
-use blacksmith_core::event::{Block, FormatId, Schema, SchemaId};
+use blacksmith_core::event::{Block, FormatId, LaneId, SchemaId};
+use blacksmith_core::job::QueuedJob;
+use blacksmith_core::json::Json;
 use blacksmith_core::position::{Position, Span};
-use blacksmith_core::source::{Decoded, Decoding, Limits, Schemas, Wanted};
+use blacksmith_core::source::{Asked, Decoded, Decoding, Limits, StoreSchemas, Takes, Wanted};
 use blacksmith_core::store::Store;
 use serde_json::Value;
 
@@ -129,10 +131,14 @@ impl Look {
             ))
             .help("use the version that wrote them, or a newer one")
         })?;
-        Ok(known.decoding(
-            Arc::new(StoreSchemas(Arc::clone(&self.store))),
-            Limits::default(),
-        ))
+        Ok(known.decoding(Asked {
+            schemas: Arc::new(StoreSchemas(Arc::clone(&self.store))),
+            limits: Limits::default(),
+            takes: Takes::Rows,
+            store: self.store.id(),
+            lane: LaneId(0),
+            default_version: None,
+        }))
     }
 }
 
@@ -157,6 +163,7 @@ impl Window<'_> {
                     self.row(schema, &rows, index);
                 }
             }
+            Decoded::Jobs(jobs) => jobs.into_iter().for_each(|job| self.document(job)),
             Decoded::Parked(parked) => {
                 let event = Event {
                     position: parked.position,
@@ -170,6 +177,30 @@ impl Window<'_> {
                 self.events.insert(event.position, event);
             }
         }
+    }
+
+    fn document(&mut self, job: QueuedJob) {
+        let QueuedJob {
+            position,
+            event,
+            context,
+            data,
+            ..
+        } = job;
+        let shown = |json: &Json| json.read().unwrap_or(Value::Null);
+        let row = || serde_json::json!({"context": shown(&context), "data": shown(&data)});
+        self.events.insert(
+            position,
+            Event {
+                position,
+                received_at: event.received_at,
+                source: Arc::clone(&event.origin.source),
+                trigger: Arc::clone(&event.origin.trigger),
+                operation: "event".to_owned(),
+                rows: self.with_rows.then(row).into_iter().collect(),
+                parked: None,
+            },
+        );
     }
 
     fn row(&mut self, schema: SchemaId, rows: &RecordBatch, index: usize) {
@@ -233,20 +264,12 @@ impl Names {
         let sources: HashMap<_, _> = store.sources().into_iter().collect();
         let schemas = store.schemas().into_iter().map(|schema| {
             let source = sources.get(&schema.source).cloned().unwrap_or_default();
-            (schema.id, (source, Arc::clone(&schema.trigger)))
+            (schema.id, (source, Arc::clone(schema.trigger())))
         });
         Names(schemas.collect())
     }
 
     fn trigger(&self, schema: SchemaId) -> Option<(Arc<str>, Arc<str>)> {
         self.0.get(&schema).cloned()
-    }
-}
-
-struct StoreSchemas(Arc<dyn Store>);
-
-impl Schemas for StoreSchemas {
-    fn schema(&self, id: SchemaId) -> Option<Arc<Schema>> {
-        self.0.schema(id)
     }
 }

@@ -16,20 +16,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
 use crate::clock::{Clock, Timestamp};
 use crate::destination::{Action, Ordering, Queue, Then, Thens, Toolkit};
 use crate::error::{Error, Result};
-use crate::event::{Block, Draft, FormatId, SchemaId, SourceId, Tally};
+use crate::event::{About, Block, Draft, FormatId, SchemaId, SourceId, Tally};
 use crate::flow::Route;
 use crate::job::Status;
 use crate::log::Retention;
 use crate::position::{Position, Span};
 use crate::queue::BatchLimits;
 use crate::schedule::{Backoff, Interval, Schedule};
-use crate::source::{Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, Wanted};
+use crate::source::{Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Wanted};
 use crate::store::memory::MemoryStore;
 use crate::store::{Lane, OpenSpan, Store};
 
@@ -68,7 +67,7 @@ impl Format for Numbers {
         "numbers"
     }
 
-    fn decoding(&self, _: Arc<dyn Schemas>, _: Limits) -> Box<dyn Decoding> {
+    fn decoding(&self, _: Asked) -> Box<dyn Decoding> {
         Box::new(Numbers)
     }
 }
@@ -270,7 +269,11 @@ impl Setup {
     /// Starts a lane over `store`, as a process does that starts again.
     fn open_over(self, store: Arc<dyn Store>) -> Lab {
         let source = store.register_source("shop").unwrap();
-        let define = |trigger| store.define(source, trigger, Bytes::new()).unwrap();
+        let define = |trigger| {
+            store
+                .define(source, About::trigger(trigger, Bytes::new()))
+                .unwrap()
+        };
         let (routed, other) = (define("numbers"), define("others"));
         let clock: Arc<dyn Clock> = Arc::new(StandingTime(Instant::now()));
         let (seen_in, seen) = mpsc::unbounded_channel();
@@ -281,22 +284,16 @@ impl Setup {
             store: OnceLock::from(Arc::clone(&store)),
         });
         let routes = [Route::between("shop/numbers", "lake")];
-        let routing = Routing::new(Arc::clone(&store), &routes, "lake", "append");
+        let routing = Routing::new(Arc::clone(&store), &routes, "lake", action.as_ref());
         let settings = LaneSettings {
             action,
             name: Arc::from("lake/append"),
             schedule: self.schedule,
             batch: self.batch,
-            toolkit: Toolkit {
-                action: Arc::from("lake/append"),
-                store: store.id(),
-                head: store.durable().upto(),
-                clock: Arc::clone(&clock),
-                memory_bytes: 1 << 20,
-                stop: CancellationToken::new(),
-            },
+            toolkit: Toolkit::by_hand("lake/append", store.id(), Arc::clone(&clock)),
             routing: Arc::new(routing),
             limits: Limits::default(),
+            default_version: None,
         };
         let formats: Formats = [(FormatId::JSON, Arc::new(Numbers) as Arc<dyn Format>)].into();
         let lane = start_lane(&store, &Arc::new(formats), &clock, settings).unwrap();

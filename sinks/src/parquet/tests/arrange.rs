@@ -8,12 +8,11 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use blacksmith_core::clock::{SystemClock, Timestamp};
-use blacksmith_core::destination::{Destination, Queue, Rows, Thens, Toolkit};
+use blacksmith_core::destination::{Destination, Outcome, Piece, Queue, Rows, Thens, Toolkit};
 use blacksmith_core::error::Result;
 use blacksmith_core::event::{SchemaId, StoreId};
 use blacksmith_core::position::{Position, Span};
 use blacksmith_core::source::Completed;
-use tokio_util::sync::CancellationToken;
 
 use crate::parquet::commit::Record;
 use crate::parquet::folder::Folder;
@@ -87,12 +86,9 @@ pub(super) fn rows_at(version: u32, table: &str, positions: &[u64]) -> Rows {
 
 pub(super) fn toolkit() -> Toolkit {
     Toolkit {
-        action: "lake/append".into(),
-        store: STORE,
         head: Position(1_000_000_000),
-        clock: SystemClock::shared(),
         memory_bytes: 64 << 20,
-        stop: CancellationToken::new(),
+        ..Toolkit::by_hand("lake/append", STORE, SystemClock::shared())
     }
 }
 
@@ -158,7 +154,7 @@ pub(super) async fn load_with(lake: &Parquet, toolkit: &Toolkit, batch: Batch) -
     let (mut queue, feed) = Queue::new(span, span.len(), attempt);
     let feeding = std::thread::spawn(move || {
         for rows in rows {
-            if !feed.push(Ok(rows)) {
+            if !feed.push(Ok(Piece::Rows(rows))) {
                 return;
             }
         }
@@ -170,7 +166,7 @@ pub(super) async fn load_with(lake: &Parquet, toolkit: &Toolkit, batch: Batch) -
     feeding.join().unwrap();
     loaded?;
     let reports = then.take();
-    Ok(reports.len() == 1 && reports[0].error.is_none())
+    Ok(reports.len() == 1 && matches!(reports[0].outcome, Outcome::Succeeded))
 }
 
 pub(super) async fn load(lake: &Parquet, batch: Batch) -> Result<bool> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow_array::{BinaryArray, RecordBatch, UInt64Array};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema};
-use blacksmith_core::destination::{Destination, Queue, Rows, Thens};
+use blacksmith_core::destination::{Destination, Piece, Queue, Rows, Thens};
 use blacksmith_core::error::Kind;
 use blacksmith_core::event::SchemaId;
 
@@ -161,7 +161,7 @@ async fn a_stop_ends_the_load_and_leaves_nothing() {
     let toolkit = toolkit();
     let (mut queue, feed) = Queue::new(span(1, 9), 9, 1);
     let feeding = std::thread::spawn(move || {
-        let pushed = feed.push(Ok(rows(1, "a.t", 1, 3)));
+        let pushed = feed.push(Ok(Piece::Rows(rows(1, "a.t", 1, 3))));
         (pushed, feed)
     });
     let (pushed, feed) = feeding.join().unwrap();

@@ -1,5 +1,6 @@
 //! What happens to a load that fails, at every step, and to the next one.
 
+use blacksmith_core::destination::Piece;
 use blacksmith_core::error::Kind;
 
 use super::*;
@@ -133,7 +134,7 @@ async fn an_error_of_the_queue_is_the_loads_and_leaves_nothing() {
     let lake = lake(folder.clone());
     let (mut queue, feed) = blacksmith_core::destination::Queue::new(span(1, 6), 6, 1);
     let feeding = std::thread::spawn(move || {
-        assert!(feed.push(Ok(rows(1, "a.t", 1, 3))));
+        assert!(feed.push(Ok(Piece::Rows(rows(1, "a.t", 1, 3)))));
         assert!(feed.push(Err(blacksmith_core::error::Error::damaged("segment 7"))));
         feed.finish(None);
     });

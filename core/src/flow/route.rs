@@ -1,4 +1,4 @@
-//! Flows: which events go to which actions.
+//! A flow written as data: from a pattern of triggers to a pattern of actions.
 
 use std::fmt;
 

@@ -1,0 +1,154 @@
+//! Entries into jobs. Nothing is copied: a job's context and data are pieces of the block.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::entry::{Entries, Entry};
+use crate::error::{Error, Result};
+use crate::event::{Block, FormatId, Schema, SchemaId};
+use crate::id::Id;
+use crate::job::{EventHead, Origin, QueuedJob};
+use crate::position::Position;
+use crate::source::{Asked, Completed, Decoded, Decoding, Format, Wanted};
+
+/// The format of documents.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Documents;
+
+impl Format for Documents {
+    fn ids(&self) -> &'static [FormatId] {
+        &[FormatId::JSON]
+    }
+
+    fn name(&self) -> &'static str {
+        "documents"
+    }
+
+    fn decoding(&self, asked: Asked) -> Box<dyn Decoding> {
+        Box::new(IntoJobs {
+            origins: Origins::new(asked.clone()),
+            asked,
+            jobs: Vec::new(),
+        })
+    }
+}
+
+struct IntoJobs {
+    asked: Asked,
+    origins: Origins,
+    jobs: Vec<QueuedJob>,
+}
+
+impl Decoding for IntoJobs {
+    fn push(&mut self, block: &Block, wanted: &Wanted<'_>, out: &mut Vec<Decoded>) -> Result<()> {
+        let mut entries = Entries::of(block.body.clone());
+        let mut position = block.first;
+        while let Some((schema, unread)) = entries.peek()? {
+            if wanted.span.contains(position) && (wanted.schema)(schema) {
+                let job = self.job(block, position, unread.read(schema)?)?;
+                self.jobs.push(job);
+                if self.jobs.len() >= self.asked.limits.batch_rows {
+                    self.finish(out)?;
+                }
+            }
+            position = position.next();
+        }
+        if position.since(block.first) != u64::from(block.count) {
+            return Err(Error::damaged(format!(
+                "the block at position {} does not hold {} events",
+                block.first, block.count
+            )));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Vec<Decoded>) -> Result<()> {
+        if !self.jobs.is_empty() {
+            out.push(Decoded::Jobs(std::mem::take(&mut self.jobs)));
+        }
+        Ok(())
+    }
+
+    /// Documents have no transactions.
+    fn completed(&self) -> Option<Completed> {
+        None
+    }
+}
+
+impl IntoJobs {
+    fn job(&mut self, block: &Block, position: Position, entry: Entry) -> Result<QueuedJob> {
+        let (store, lane) = (self.asked.store, self.asked.lane);
+        let event = self.event(block, position, &entry)?;
+        let own = entry.jobs.into_iter().find(|own| own.lane == lane);
+        let own = own.map(|own| own.job).unwrap_or_default();
+        let parent = entry.belongs.and_then(|belongs| belongs.parent);
+        Ok(QueuedJob {
+            id: Id::of_job(store, lane, position, block.received_at),
+            position,
+            parent: parent
+                .map(|(lane, position)| Id::of_job(store, lane, position, event.received_at)),
+            version: own.version.or_else(|| self.asked.default_version.clone()),
+            context: own.context.unwrap_or(entry.context),
+            data: own.data.unwrap_or(entry.data),
+            sent_at: own.sent_at.or(entry.sent_at),
+            event,
+        })
+    }
+
+    fn event(&mut self, block: &Block, position: Position, entry: &Entry) -> Result<EventHead> {
+        let store = self.asked.store;
+        let (at, schema, received_at) = match &entry.belongs {
+            Some(belongs) => (
+                belongs.event.from(position),
+                belongs.schema,
+                belongs.received_at,
+            ),
+            None => (position, entry.schema, block.received_at),
+        };
+        let parent = entry.parent;
+        let parent = parent.map(|parent| Id::of_event(store, parent.from(position), received_at));
+        Ok(EventHead {
+            id: Id::of_event(store, at, received_at),
+            parent,
+            origin: self.origins.of(schema)?,
+            received_at,
+            sent_at: entry.sent_at,
+        })
+    }
+}
+
+/// What schemas say of where events come from, looked up once each.
+pub(crate) struct Origins {
+    asked: Asked,
+    known: HashMap<SchemaId, Arc<Origin>>,
+}
+
+impl Origins {
+    pub(crate) fn new(asked: Asked) -> Origins {
+        Origins {
+            asked,
+            known: HashMap::new(),
+        }
+    }
+
+    /// # Errors
+    /// `Damaged` when the store does not know the schema or its source.
+    pub(crate) fn of(&mut self, id: SchemaId) -> Result<Arc<Origin>> {
+        if let Some(known) = self.known.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let unknown = || Error::damaged(format!("the store does not know schema {}", id.0));
+        let schema = self.asked.schemas.schema(id).ok_or_else(unknown)?;
+        let origin = Arc::new(self.origin(&schema).ok_or_else(unknown)?);
+        self.known.insert(id, Arc::clone(&origin));
+        Ok(origin)
+    }
+
+    fn origin(&self, schema: &Schema) -> Option<Origin> {
+        Some(Origin {
+            source: self.asked.schemas.source(schema.source)?,
+            trigger: Arc::clone(schema.trigger()),
+            version: schema.about.version.clone(),
+        })
+    }
+}

@@ -1,0 +1,491 @@
+//! From what a trigger extracted to a block in the store: transform, marshal, append.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::registry::{Registered, Registry};
+use crate::call::{Actions, Call};
+use crate::clock::{Clock, Timestamp};
+use crate::document::{Belongs, Entry, OwnJob, Place, Rejection, write};
+use crate::door::Door;
+use crate::error::{Error, Result};
+use crate::event::{About, Draft, FormatId, LaneId, Refusal, SchemaId, Tally};
+use crate::flow::Flow;
+use crate::id::Id;
+use crate::job::Job;
+use crate::log::Receipt;
+use crate::position::Position;
+use crate::service::{Service, Toolkit};
+use crate::source::{Event, SubEvent};
+use crate::store::Store;
+use crate::version::Versions;
+
+/// Sub-events of one event, at most.
+pub const SUB_EVENTS_MAX: usize = 100_000;
+/// Bytes of an event with its sub-events and jobs, at most: what a draft may hold.
+pub const EXTRACTION_BYTES_MAX: usize = 48 << 20;
+
+/// One source's way in for what its triggers extract. Shared by all of them.
+#[derive(Debug)]
+pub struct Intake {
+    source: Arc<str>,
+    versions: Versions,
+    door: Door,
+    store: Arc<dyn Store>,
+    registry: Arc<Registry>,
+    service: Arc<Service>,
+    clock: Arc<dyn Clock>,
+    schemas: Mutex<HashMap<About, SchemaId>>,
+    tickets: AtomicU64,
+    rejections: AtomicU64,
+}
+
+/// An extraction that is ready to be appended.
+#[derive(Debug)]
+pub struct Prepared {
+    draft: Draft,
+    events: Vec<PreparedEvent>,
+}
+
+#[derive(Debug)]
+struct PreparedEvent {
+    /// Where it lies in the draft.
+    index: u32,
+    jobs: Vec<(Arc<str>, LaneId, u32)>,
+    rejections: Vec<Rejection>,
+}
+
+/// An extraction that has its positions. It may be answered when the receipt is durable.
+#[derive(Debug)]
+pub struct Taken {
+    /// What to wait for.
+    pub receipt: Receipt,
+    /// The event, then its sub-events in order.
+    pub events: Vec<TakenEvent>,
+}
+
+/// One event that was taken.
+#[derive(Debug)]
+pub struct TakenEvent {
+    /// Its id.
+    pub id: Id,
+    /// The jobs that it makes by calls, and by routes to actions that marshal. Those of other routes are not listed: they
+    /// follow from the routes.
+    pub jobs: Vec<TakenJob>,
+    /// Jobs that it does not make, because marshalling them failed.
+    pub rejections: Vec<Rejection>,
+}
+
+/// One job of a taken event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenJob {
+    /// Its id.
+    pub id: Id,
+    /// `destination/action`.
+    pub name: Arc<str>,
+}
+
+impl Intake {
+    /// The way in for the source called `source`.
+    ///
+    /// # Errors
+    /// When the store is fenced, or the system has no randomness.
+    pub fn new(
+        store: Arc<dyn Store>,
+        source: &str,
+        versions: Versions,
+        registry: Arc<Registry>,
+        service: Arc<Service>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Intake> {
+        let door = Door::open(Arc::clone(&store), source, Arc::clone(&clock))?;
+        let known = door.schemas().into_iter();
+        let known = known.filter(|schema| schema.about.is_documents());
+        let seed = getrandom::u64().map_err(|error| {
+            Error::unavailable(format!("the system gives no random numbers: {error}"))
+        })?;
+        Ok(Intake {
+            source: Arc::from(source),
+            versions,
+            schemas: Mutex::new(
+                known
+                    .map(|schema| (schema.about.clone(), schema.id))
+                    .collect(),
+            ),
+            door,
+            store,
+            registry,
+            service,
+            clock,
+            tickets: AtomicU64::new(seed),
+            rejections: AtomicU64::new(0),
+        })
+    }
+
+    /// Begins an extraction: gives it its id, and user code its toolkit.
+    #[must_use]
+    pub fn begin(&self, trigger: &str) -> Toolkit {
+        let number = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let id = Id::ticket(self.store.id(), number, self.clock.now());
+        Toolkit {
+            logger: tracing::info_span!("extract", source = %self.source, trigger, event = %id),
+            service: Arc::clone(&self.service),
+            event_id: Some(id),
+            job_id: None,
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    /// How many jobs were not made so far because marshalling them failed.
+    #[must_use]
+    pub fn rejections(&self) -> u64 {
+        self.rejections.load(Ordering::Relaxed)
+    }
+
+    /// Transforms and marshals what `trigger` extracted under `toolkit`, which [`Intake::begin`] gave.
+    ///
+    /// # Errors
+    /// `Invalid` when the event is too large, names a version or an action that there is not, or a flow refuses it. The store
+    /// when it is fenced.
+    pub fn prepare(&self, trigger: &str, toolkit: &Toolkit, event: Event) -> Result<Prepared> {
+        let _entered = toolkit.logger.enter();
+        if event.sub_events.len() > SUB_EVENTS_MAX {
+            let what = format!("the event has {} sub-events", event.sub_events.len());
+            return Err(Error::invalid(what).help("at most 100,000; send several events"));
+        }
+        let now = self.clock.now();
+        let settled = self.versions.settle(event.version.as_ref(), now)?;
+        if settled.deprecated {
+            tracing::warn!(version = ?settled.version, "the version is deprecated");
+        }
+        let mut writing = Writing {
+            intake: self,
+            toolkit,
+            version: settled.version,
+            received_at: now,
+            sent_at: event.sent_at,
+            tally: BTreeMap::new(),
+            body: Vec::new(),
+            count: 0,
+            events: Vec::new(),
+        };
+        let trigger: Arc<str> = Arc::from(trigger);
+        let mut event = event;
+        let sub_events = std::mem::take(&mut event.sub_events);
+        writing.event(&trigger, event)?;
+        for sub_event in sub_events {
+            let SubEvent {
+                trigger: own,
+                context,
+                data,
+                actions,
+                flows,
+            } = sub_event;
+            let own = own.unwrap_or_else(|| Arc::clone(&trigger));
+            let event = Event {
+                context,
+                data,
+                actions,
+                flows,
+                ..Event::default()
+            };
+            writing.event(&own, event)?;
+        }
+        Ok(writing.finish())
+    }
+
+    /// Appends what was prepared: it has positions at once, and is durable when the receipt says so.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] hands it back: offer it again when the store has caught up ([`Intake::room`]).
+    pub fn offer(&self, prepared: Prepared) -> Result<Taken, Refusal<Prepared>> {
+        let Prepared { draft, events } = prepared;
+        let received_at = draft.received_at;
+        match self.door.append(draft) {
+            Ok(receipt) => {
+                let taken = events.into_iter();
+                let taken = taken.map(|event| self.taken(event, receipt.first, received_at));
+                Ok(Taken {
+                    events: taken.collect(),
+                    receipt,
+                })
+            }
+            Err(Refusal::Full(draft)) => Err(Refusal::Full(Box::new(Prepared {
+                draft: *draft,
+                events,
+            }))),
+            Err(Refusal::Failed(error)) => Err(Refusal::Failed(error)),
+        }
+    }
+
+    /// Waits until the store has written something, for a moment at most: what to do after [`Refusal::Full`].
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    pub async fn room(&self) -> Result<()> {
+        self.door.room().await
+    }
+
+    fn taken(&self, event: PreparedEvent, first: Position, at: Timestamp) -> TakenEvent {
+        let store = self.store.id();
+        self.rejections
+            .fetch_add(event.rejections.len() as u64, Ordering::Relaxed);
+        let jobs = event.jobs.into_iter();
+        let jobs = jobs.map(|(name, lane, index)| TakenJob {
+            id: Id::of_job(store, lane, first.plus(u64::from(index)), at),
+            name,
+        });
+        TakenEvent {
+            id: Id::of_event(store, first.plus(u64::from(event.index)), at),
+            jobs: jobs.collect(),
+            rejections: event.rejections,
+        }
+    }
+
+    fn schema(&self, about: About) -> Result<SchemaId> {
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = schemas.get(&about) {
+            return Ok(*id);
+        }
+        let id = self.door.define(about.clone())?;
+        schemas.insert(about, id);
+        Ok(id)
+    }
+}
+
+/// One extraction as it is written into a draft.
+struct Writing<'a> {
+    intake: &'a Intake,
+    toolkit: &'a Toolkit,
+    version: Option<Arc<str>>,
+    received_at: Timestamp,
+    sent_at: Option<Timestamp>,
+    tally: BTreeMap<SchemaId, u32>,
+    body: Vec<u8>,
+    count: u32,
+    events: Vec<PreparedEvent>,
+}
+
+/// The jobs that one event makes.
+#[derive(Default)]
+struct Made<'a> {
+    jobs: Vec<(&'a Registered, Job)>,
+    rejections: Vec<Rejection>,
+}
+
+impl<'a> Writing<'a> {
+    fn event(&mut self, trigger: &Arc<str>, event: Event) -> Result<()> {
+        let made = self.made(trigger, &event)?;
+        let (own, further) = split(made.jobs);
+        let schema = self.schema(trigger, own.iter().map(|(action, _)| *action), false)?;
+        let index = self.count;
+        let entry = Entry {
+            schema,
+            ticket: self.ticket(index),
+            sent_at: self.sent_at,
+            parent: (index > 0).then_some(Place::Back(index)),
+            jobs: own_jobs(&own),
+            rejections: made.rejections.clone(),
+            belongs: None,
+            context: event.context,
+            data: event.data,
+        };
+        self.put(&entry)?;
+        let mut jobs: Vec<_> = own
+            .iter()
+            .map(|(action, _)| listed(action, index))
+            .collect();
+        for (action, job) in further {
+            jobs.push(listed(action, self.count));
+            self.further(trigger, action, job, &entry, index)?;
+        }
+        self.events.push(PreparedEvent {
+            index,
+            jobs,
+            rejections: made.rejections,
+        });
+        Ok(())
+    }
+
+    /// A second job of the same action for the same event takes a position of its own.
+    fn further(
+        &mut self,
+        trigger: &Arc<str>,
+        action: &'a Registered,
+        job: Job,
+        event: &Entry,
+        index: u32,
+    ) -> Result<()> {
+        let schema = self.schema(trigger, std::iter::once(action), true)?;
+        let back = self.count - index;
+        let entry = Entry {
+            schema,
+            ticket: event.ticket,
+            sent_at: job.sent_at.or(event.sent_at),
+            parent: event.parent.map(|parent| parent.seen_from(back)),
+            jobs: own_jobs(&[(action, job)]),
+            rejections: Vec::new(),
+            belongs: Some(Belongs {
+                event: Place::Back(back),
+                schema: event.schema,
+                received_at: self.received_at,
+                parent: None,
+            }),
+            context: event.context.clone(),
+            data: event.data.clone(),
+        };
+        self.put(&entry)
+    }
+
+    fn put(&mut self, entry: &Entry) -> Result<()> {
+        write(&mut self.body, entry)?;
+        if self.body.len() > EXTRACTION_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the event with its sub-events and jobs has more than {EXTRACTION_BYTES_MAX} bytes"
+            ))
+            .help("at most 48 MiB; send several events"));
+        }
+        *self.tally.entry(entry.schema).or_default() += 1;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn ticket(&self, index: u32) -> u64 {
+        let own = self.toolkit.event_id.and_then(|id| id.ticket_number());
+        // A sub-event was never shown to user code under an id of its own.
+        own.filter(|_| index == 0).unwrap_or_default()
+    }
+
+    fn schema(
+        &self,
+        trigger: &Arc<str>,
+        called: impl Iterator<Item = &'a Registered>,
+        only_jobs: bool,
+    ) -> Result<SchemaId> {
+        let mut calls: Vec<Arc<str>> = called.map(|action| Arc::clone(&action.name)).collect();
+        calls.sort_unstable();
+        let (trigger, version) = (Arc::clone(trigger), self.version.clone());
+        self.intake
+            .schema(About::documents(trigger, version, calls.into(), only_jobs))
+    }
+
+    /// Everything that the event calls: directly, by its flows, and by routes to actions that marshal.
+    fn made(&self, trigger: &str, event: &Event) -> Result<Made<'a>> {
+        let registry = &self.intake.registry;
+        let mut made = Made::default();
+        for (destination, calls) in event.actions.iter() {
+            self.call_all(destination, calls, &mut made)?;
+        }
+        for flow in &event.flows {
+            for (destination, calls) in self.transform(flow.as_ref())?.iter() {
+                if registry.has(destination) {
+                    self.call_all(destination, calls, &mut made)?;
+                }
+            }
+        }
+        for action in registry.routed(&self.intake.source, trigger) {
+            if action.action.marshals() {
+                let toolkit = self.for_job(action);
+                let marshalled = action.action.marshal(&toolkit, event);
+                self.add(action, marshalled.transpose(), &mut made);
+            }
+        }
+        Ok(made)
+    }
+
+    fn transform(&self, flow: &dyn Flow) -> Result<Actions> {
+        if !flow.options().enabled {
+            return Ok(Actions::new());
+        }
+        let transformed = flow.transform(self.toolkit);
+        transformed.map_err(|error| error.at(format!("flow {}", flow.name())))
+    }
+
+    fn call_all(&self, destination: &str, calls: &[Call], made: &mut Made<'a>) -> Result<()> {
+        for call in calls {
+            let action = self.intake.registry.find(destination, &call.action)?;
+            let marshalled = call.payload.marshal(&self.for_job(action));
+            self.add(action, Some(marshalled), made);
+        }
+        Ok(())
+    }
+
+    fn for_job(&self, action: &Registered) -> Toolkit {
+        let event_id = self.toolkit.event_id;
+        Toolkit {
+            job_id: event_id.map(|id| id.for_lane(action.lane)),
+            ..self.toolkit.clone()
+        }
+    }
+
+    fn add(&self, action: &'a Registered, marshalled: Option<Result<Job>>, made: &mut Made<'a>) {
+        let Some(marshalled) = marshalled else { return };
+        match marshalled.and_then(|job| settle_version(action, job, self.received_at)) {
+            Ok(job) => made.jobs.push((action, job)),
+            Err(error) => {
+                tracing::error!(action = %action.name, error = %error.report(), "no job was made: marshalling failed");
+                made.rejections.push(Rejection {
+                    lane: action.lane,
+                    reason: error.report(),
+                });
+            }
+        }
+    }
+
+    fn finish(self) -> Prepared {
+        let tally = self.tally.into_iter();
+        let tally = tally.map(|(schema, count)| Tally {
+            schema,
+            group: 0,
+            count,
+        });
+        Prepared {
+            draft: Draft {
+                format: FormatId::JSON,
+                received_at: self.received_at,
+                tally: tally.collect(),
+                envelope: Bytes::new(),
+                body: Bytes::from(self.body),
+                state: Vec::new(),
+            },
+            events: self.events,
+        }
+    }
+}
+
+/// The version that the destination gives the job.
+fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<Job> {
+    let settled = action.versions.settle(job.version.as_ref(), now)?;
+    if settled.deprecated {
+        tracing::warn!(action = %action.name, version = ?settled.version, "the version is deprecated");
+    }
+    job.version = settled.version;
+    Ok(job)
+}
+
+/// The first job of each action stays with its event; others take positions of their own.
+#[expect(clippy::type_complexity, reason = "two lists of the same pairs")]
+fn split<'a>(
+    jobs: Vec<(&'a Registered, Job)>,
+) -> (Vec<(&'a Registered, Job)>, Vec<(&'a Registered, Job)>) {
+    let mut seen = HashSet::new();
+    jobs.into_iter()
+        .partition(|(action, _)| seen.insert(action.lane))
+}
+
+/// Payloads that have to be written: those that are not the event's.
+fn own_jobs(jobs: &[(&Registered, Job)]) -> Vec<OwnJob> {
+    let own = jobs.iter().filter(|(_, job)| *job != Job::default());
+    own.map(|(action, job)| OwnJob {
+        lane: action.lane,
+        job: job.clone(),
+    })
+    .collect()
+}
+
+fn listed(action: &Registered, index: u32) -> (Arc<str>, LaneId, u32) {
+    (Arc::clone(&action.name), action.lane, index)
+}

@@ -1,0 +1,16 @@
+//! The gateway: the service that takes events in.
+//!
+//! Whatever the mode of a trigger, its events go one way: [`Intake::begin`] gives the extraction its id, user code
+//! extracts, [`Intake::prepare`] transforms and marshals, [`Intake::offer`] appends, and the source is answered when
+//! the receipt is durable. CDC triggers bring raw blocks to the [`Door`](crate::door::Door) themselves.
+
+mod intake;
+mod registry;
+
+pub use intake::{
+    EXTRACTION_BYTES_MAX, Intake, Prepared, SUB_EVENTS_MAX, Taken, TakenEvent, TakenJob,
+};
+pub use registry::{Registered, Registry};
+
+#[cfg(test)]
+mod tests;

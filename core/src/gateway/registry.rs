@@ -1,0 +1,107 @@
+//! Which actions there are, as the gateway has to know them: by name, with their lanes and routes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::destination::{Action, Destination};
+use crate::error::{Error, Result};
+use crate::event::LaneId;
+use crate::flow::Route;
+use crate::store::Store;
+use crate::version::Versions;
+
+/// An action that can be called.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// Its lane.
+    pub lane: LaneId,
+    /// `destination/action`.
+    pub name: Arc<str>,
+    /// Its destination.
+    pub destination: Arc<str>,
+    /// The action itself. What `init` opens is not there when the scheduler runs elsewhere.
+    pub action: Arc<dyn Action>,
+    /// Its destination's versions.
+    pub versions: Arc<Versions>,
+}
+
+/// All actions of an application, and the routes that lead to them.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// Actions by destination, then by name.
+    destinations: HashMap<Arc<str>, BTreeMap<Arc<str>, Registered>>,
+    routes: Vec<Route>,
+}
+
+impl Registry {
+    /// The actions of `destinations`, each with the lane that `store` has for it.
+    ///
+    /// # Errors
+    /// When the store does not register a lane.
+    pub fn new(
+        store: &dyn Store,
+        destinations: &[Arc<dyn Destination>],
+        routes: &[Route],
+    ) -> Result<Registry> {
+        let mut registry = Registry {
+            routes: routes.to_vec(),
+            ..Registry::default()
+        };
+        for destination in destinations {
+            let versions = Arc::new(destination.options().versions);
+            let name: Arc<str> = Arc::from(destination.name());
+            let mut actions = BTreeMap::new();
+            for action in destination.actions() {
+                let address: Arc<str> = Arc::from(format!("{name}/{}", action.name()));
+                let registered = Registered {
+                    lane: store.register_lane(&address)?,
+                    name: address,
+                    destination: Arc::clone(&name),
+                    versions: Arc::clone(&versions),
+                    action: Arc::clone(&action),
+                };
+                actions.insert(Arc::from(action.name()), registered);
+            }
+            registry.destinations.insert(name, actions);
+        }
+        Ok(registry)
+    }
+
+    /// Whether there is a destination called so.
+    #[must_use]
+    pub fn has(&self, destination: &str) -> bool {
+        self.destinations.contains_key(destination)
+    }
+
+    /// The action called so.
+    ///
+    /// # Errors
+    /// `Invalid`, naming what there is, when there is none.
+    pub fn find(&self, destination: &str, action: &str) -> Result<&Registered> {
+        let names = |names: Vec<&Arc<str>>| {
+            let mut names: Vec<&str> = names.into_iter().map(|name| &**name).collect();
+            names.sort_unstable();
+            format!("there is {}", names.join(", "))
+        };
+        let actions = self.destinations.get(destination).ok_or_else(|| {
+            Error::invalid(format!("no destination is called {destination}"))
+                .help(names(self.destinations.keys().collect()))
+        })?;
+        actions.get(action).ok_or_else(|| {
+            Error::invalid(format!("destination {destination} has no action {action}"))
+                .help(names(actions.keys().collect()))
+        })
+    }
+
+    /// The actions that routes lead to from a trigger.
+    #[must_use]
+    pub fn routed(&self, source: &str, trigger: &str) -> Vec<&Registered> {
+        let leads = |action: &&Registered| {
+            let (destination, name) = (&*action.destination, action.action.name());
+            let mut routes = self.routes.iter();
+            routes.any(|route| route.leads(source, trigger, destination, name))
+        };
+        let all = self.destinations.values().flat_map(BTreeMap::values);
+        all.filter(leads).collect()
+    }
+}
