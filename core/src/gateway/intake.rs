@@ -269,10 +269,13 @@ struct Writing<'a> {
     events: Vec<PreparedEvent>,
 }
 
+/// A job and whose it is.
+type MadeJob<'a> = (&'a Registered, Job);
+
 /// The jobs that one event makes.
 #[derive(Default)]
 struct Made<'a> {
-    jobs: Vec<(&'a Registered, Job)>,
+    jobs: Vec<MadeJob<'a>>,
     rejections: Vec<Rejection>,
 }
 
@@ -467,10 +470,7 @@ fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<J
 }
 
 /// The first job of each action stays with its event; others take positions of their own.
-#[expect(clippy::type_complexity, reason = "two lists of the same pairs")]
-fn split<'a>(
-    jobs: Vec<(&'a Registered, Job)>,
-) -> (Vec<(&'a Registered, Job)>, Vec<(&'a Registered, Job)>) {
+fn split(jobs: Vec<MadeJob<'_>>) -> (Vec<MadeJob<'_>>, Vec<MadeJob<'_>>) {
     let mut seen = HashSet::new();
     jobs.into_iter()
         .partition(|(action, _)| seen.insert(action.lane))

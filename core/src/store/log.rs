@@ -408,11 +408,10 @@ impl Store for LogStore {
             .want(&[KIND_TRANSITIONS, KIND_FOLLOW_UP]);
         let mut found = Vec::new();
         while let Some(frame) = reader.next()? {
-            let transitions = match Record::decode(frame.kind, &frame.body)?.0 {
-                Record::Transitions(transitions) | Record::FollowUp { transitions, .. } => {
-                    transitions
-                }
-                _ => continue,
+            let record = Record::decode(frame.kind, &frame.body)?.0;
+            let (Record::Transitions(transitions) | Record::FollowUp { transitions, .. }) = record
+            else {
+                continue;
             };
             let touches =
                 |t: &Transition| t.span.intersects(span) && lane.is_none_or(|lane| lane == t.lane);
