@@ -1,6 +1,7 @@
 //! What an action says about the jobs it was given.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::call::Call;
 use crate::error::Error;
@@ -64,6 +65,9 @@ pub struct Then {
     pub on_failed: Vec<Call>,
     /// What follows for each of these jobs that is given up.
     pub on_discarded: Vec<Call>,
+    /// How long the other side asked to be left alone: nothing that failed in this load is tried again
+    /// sooner, even when the schedule says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// How jobs came out. A job is given up at once only with a reason.
@@ -103,7 +107,15 @@ impl Then {
             on_succeeded: Vec::new(),
             on_failed: Vec::new(),
             on_discarded: Vec::new(),
+            retry_after: None,
         }
+    }
+
+    /// The same report; what failed in this load is not tried again before `pause` has passed.
+    #[must_use]
+    pub fn retry_after(mut self, pause: Duration) -> Then {
+        self.retry_after = Some(pause);
+        self
     }
 
     /// The same report; each of its jobs that succeeds is followed by `call`.

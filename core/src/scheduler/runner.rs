@@ -213,7 +213,8 @@ impl Runner {
         };
         let settled = settle(&ended, self.ordering, &self.schedule);
         self.tell(&settled, events, took);
-        self.follow_up(&settled.transitions, events);
+        let pause = loaded.thens.iter().filter_map(|then| then.retry_after);
+        self.follow_up(&settled.transitions, events, pause.max());
         self.record(&settled.transitions).await
     }
 
@@ -253,14 +254,16 @@ impl Runner {
         }
     }
 
-    fn follow_up(&mut self, transitions: &[Transition], events: u64) {
+    /// Files what failed for its retry: when the schedule says, and not before `pause` has passed.
+    fn follow_up(&mut self, transitions: &[Transition], events: u64, pause: Option<Duration>) {
+        let earliest = self.clock.now().after(pause.unwrap_or_default());
         for transition in transitions {
             match transition.status {
                 Status::Failed => self.retries.push(Retry {
                     span: transition.span,
                     events: events.min(transition.span.len()),
                     attempts: transition.attempt,
-                    due: self.retry_at(transition),
+                    due: self.retry_at(transition).max(earliest),
                 }),
                 Status::Unknown => self.unknown.push(transition.span),
                 _ => {}

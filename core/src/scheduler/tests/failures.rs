@@ -36,6 +36,16 @@ async fn an_ordered_lane_tries_the_same_span_again_before_anything_behind_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_waits_as_long_as_the_action_asked_for_it() {
+    let mut lab = Setup::default().turns([Turn::FailFor(HOUR)]).open();
+    lab.append(10);
+    let failed_at = lab.next().await.at;
+    let again = lab.next().await;
+    assert_eq!((again.span, again.attempt), (span(1, 10), 2));
+    assert!(again.at >= failed_at + HOUR, "{:?}", again.at);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ordered_lane_holds_for_ever_by_itself() {
     let fails = std::iter::repeat_with(|| Turn::Fail).take(100);
     let mut lab = Setup::default().turns(fails).open();

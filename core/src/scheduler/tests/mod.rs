@@ -125,6 +125,8 @@ enum Turn {
     Omit(u64),
     /// Reports this position as failed and the rest as succeeded.
     FailOne(u64),
+    /// Reports everything as failed, and asks to be left alone for this long.
+    FailFor(Duration),
     /// Succeeds when it is told.
     Wait(Arc<Notify>),
 }
@@ -203,6 +205,10 @@ impl Action for Scripted {
                 let error = Error::unavailable("this one is too heavy");
                 then.send(Then::failed(Position(position), error));
                 then.send(Then::succeeded(all));
+            }
+            Turn::FailFor(pause) => {
+                let error = Error::unavailable("the harbour is closed");
+                then.send(Then::failed(all, error).retry_after(pause));
             }
             Turn::Wait(told) => {
                 told.notified().await;
