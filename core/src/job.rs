@@ -157,6 +157,63 @@ impl FromStr for Status {
     }
 }
 
+/// What an operator may have done with jobs. See `operate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Command {
+    /// Try them now: what failed, what was given up, what is unknown.
+    Retry,
+    /// Give them up. A load in hand goes on without them.
+    Discard,
+    /// Give them up, and drop the load that has them in hand.
+    Cancel,
+    /// Pass them over until they are resumed.
+    Pause,
+    /// Load what was paused.
+    Resume,
+}
+
+impl Command {
+    /// All commands.
+    pub const ALL: [Command; 5] = [
+        Command::Retry,
+        Command::Discard,
+        Command::Cancel,
+        Command::Pause,
+        Command::Resume,
+    ];
+
+    /// The name on the wire and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Command::Retry => "retry",
+            Command::Discard => "discard",
+            Command::Cancel => "cancel",
+            Command::Pause => "pause",
+            Command::Resume => "resume",
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Command {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Command::ALL.into_iter().find(|own| own.name() == text);
+        found.ok_or_else(|| {
+            let names = Command::ALL.map(Command::name).join(", ");
+            Error::invalid(format!("no command is called \"{text}\""))
+                .help(format!("one of {names}"))
+        })
+    }
+}
+
 /// One change of state of every job in a span of one lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
@@ -170,8 +227,11 @@ pub struct Transition {
     pub attempt: u32,
     /// When.
     pub at: Timestamp,
-    /// Why, for `failed`, `discarded` and `unknown`. At most 4 KiB.
+    /// Why, for `failed`, `discarded` and `unknown`; for `awaiting`, why they are held back until they are
+    /// resumed. At most 4 KiB.
     pub error: Option<String>,
+    /// The command of an operator that made the change; none when the engine did.
+    pub command: Option<Command>,
 }
 
 #[cfg(test)]

@@ -294,6 +294,7 @@ impl Runner {
             attempt,
             at: self.clock.now(),
             error: None,
+            command: None,
         }
     }
 

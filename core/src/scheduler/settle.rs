@@ -234,6 +234,7 @@ impl Parts {
                 error: error
                     .filter(|_| errors_bytes <= ERRORS_BYTES_MAX)
                     .map(str::to_owned),
+                command: None,
             });
         }
         transitions

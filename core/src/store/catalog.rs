@@ -307,7 +307,7 @@ impl Catalog {
     }
 }
 
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
 
 fn encode_lane(out: &mut Encoder, lane: &Lane) {
     out.u32(lane.id.0);
@@ -326,6 +326,7 @@ fn encode_open(out: &mut Encoder, lane: LaneId, open: &OpenSpan) {
         attempt: open.attempt,
         at: open.at,
         error: open.error.as_deref().map(str::to_owned),
+        command: None,
     });
 }
 
@@ -384,6 +385,7 @@ mod tests {
             attempt,
             at,
             error,
+            command: None,
         };
         catalog
             .apply(&Record::Transitions(vec![transition]))

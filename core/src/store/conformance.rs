@@ -146,6 +146,7 @@ fn transition(lane: LaneId, first: u64, last: u64, status: Status) -> Transition
         attempt: 1,
         at: Timestamp(7),
         error: (status == Status::Discarded).then(|| "why".to_owned()),
+        command: None,
     }
 }
 

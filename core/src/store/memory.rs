@@ -522,6 +522,7 @@ mod tests {
             attempt: 1,
             at: Timestamp(0),
             error: None,
+            command: None,
         };
         store.record(&[settled]).unwrap();
         assert_eq!(store.append(source, *back).unwrap().first, Position(2));

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::event::{
     About, Excluded, FormatId, LaneId, Schema, SchemaId, SourceId, StateChange, Tally,
 };
-use crate::job::{Status, Transition};
+use crate::job::{Command, Status, Transition};
 use crate::position::{Position, Span};
 
 /// One record's head.
@@ -169,6 +169,11 @@ impl Record {
     }
 }
 
+/// The number a command is stored as; 0 for none.
+fn command_code(command: Option<Command>) -> u8 {
+    command.map_or(0, |command| command as u8 + 1)
+}
+
 /// Writes heads. Also used for the catalog's snapshot and for the heads of staged chunks.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
@@ -242,6 +247,7 @@ impl Encoder {
         self.u32(transition.attempt);
         self.u64(transition.at.0.cast_unsigned());
         self.text(transition.error.as_deref().unwrap_or_default());
+        self.u8(command_code(transition.command));
     }
 
     fn events(&mut self, events: &EventsHead) {
@@ -383,7 +389,20 @@ impl Decoder {
             attempt: self.u32()?,
             at: Timestamp(self.u64()?.cast_signed()),
             error: Some(self.text()?).filter(|error| !error.is_empty()),
+            command: self.command()?,
         })
+    }
+
+    fn command(&mut self) -> Result<Option<Command>> {
+        let code = self.u8()?;
+        let mut known = Command::ALL.into_iter().map(Some).chain([None]);
+        known
+            .find(|command| command_code(*command) == code)
+            .ok_or_else(|| {
+                Error::damaged(format!(
+                    "a transition of the log names unknown command {code}"
+                ))
+            })
     }
 
     fn events(&mut self) -> Result<EventsHead> {
@@ -449,6 +468,7 @@ mod tests {
             attempt: 3,
             at: Timestamp(1),
             error: Some("disk full".into()),
+            command: Some(Command::Retry),
         };
         vec![
             Record::Source {

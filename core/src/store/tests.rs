@@ -109,6 +109,7 @@ fn what_is_appended_is_there_after_a_restart_with_all_names_and_state() {
             attempt: 1,
             at: Timestamp(1),
             error: None,
+            command: None,
         };
         store.record(&[transition]).unwrap().wait(WAIT).unwrap();
         store.close().unwrap();

@@ -23,6 +23,7 @@ impl Look {
             "status",
             "attempt",
             "error",
+            "command",
         ];
         let mut table = Table::new(&columns);
         let Some(span) = filter.span else {
@@ -55,6 +56,7 @@ impl Look {
                 json!(transition.status.name()),
                 json!(transition.attempt),
                 json!(transition.error),
+                json!(transition.command.map(|command| command.name())),
             ]);
         }
         Ok(table)
@@ -93,5 +95,6 @@ pub(super) fn json(transition: &Transition) -> Value {
         "status": transition.status.name(),
         "attempt": transition.attempt,
         "error": transition.error,
+        "command": transition.command.map(|command| command.name()),
     })
 }
