@@ -16,6 +16,7 @@ mod slot;
 mod retry;
 mod blocking;
 mod snapshot;
+mod scout;
 mod setup;
 mod reconcile;
 pub mod source;

@@ -11,6 +11,7 @@ use crate::blocking::blocking;
 use crate::catalog::{Patterns, TableInfo, ensure_publication, find_slot, take_over_slot};
 use crate::connection::{NewSlot, ReplicationConnection, SqlClient, SystemIdentity};
 use crate::options::{PostgresOptions, Snapshot};
+use crate::scout::Scout;
 use crate::snapshot::{Described, Snapshots, Wave};
 use crate::state::{self, Phase, SlotState, TableState};
 use crate::tables::remember;
@@ -94,8 +95,9 @@ async fn clear_own_slot(client: &SqlClient, options: &PostgresOptions, door: &Do
         );
         return Err(Error::refused(what).help(help));
     }
-    if found {
-        drop_own_slot(client, options).await?;
+    if intended {
+        drop_own_slot(client, options, &Scout::name_before(name)).await?;
+        drop_own_slot(client, options, name).await?;
     }
     let intent = blacksmith_core::event::StateChange {
         key: state::INTENT.to_owned(),
@@ -104,15 +106,15 @@ async fn clear_own_slot(client: &SqlClient, options: &PostgresOptions, door: &Do
     wait(remember(door, vec![intent])?).await
 }
 
-/// Drops the slot that we were creating when we were interrupted. The server may not have noticed: it
+/// Drops a slot that we were creating when we were interrupted. The server may not have noticed: it
 /// goes on waiting for running transactions, holds the slot meanwhile, and has to be told.
-async fn drop_own_slot(client: &SqlClient, options: &PostgresOptions) -> Result<()> {
+async fn drop_own_slot(client: &SqlClient, options: &PostgresOptions, name: &str) -> Result<()> {
     let deadline = Instant::now() + OWN_SLOT_TIMEOUT;
-    while let Some(slot) = find_slot(client, &options.slot).await? {
+    while let Some(slot) = find_slot(client, name).await? {
         let ours = slot.active_pid.is_some()
-            && take_over_slot(client, &options.slot, &options.connect.application_name).await?;
+            && take_over_slot(client, name, &options.connect.application_name).await?;
         if !ours || Instant::now() >= deadline {
-            let (connect, slot) = (options.connect.clone(), options.slot.clone());
+            let (connect, slot) = (options.connect.clone(), name.to_owned());
             return blocking(move |waker| {
                 ReplicationConnection::connect(&connect, waker)?.drop_slot(&slot)
             })
@@ -127,6 +129,7 @@ async fn create_slot(options: &PostgresOptions) -> Result<(SystemIdentity, Wave)
     let connect = options.connect.clone();
     let (slot, failover) = (options.slot.clone(), options.failover);
     blocking(move |waker| {
+        let scout = Scout::before(&slot, &connect, SLOT_TIMEOUT, waker)?;
         let mut holder = ReplicationConnection::connect(&connect, waker)?;
         let identity = holder.identify_system()?;
         let new = NewSlot {
@@ -136,6 +139,7 @@ async fn create_slot(options: &PostgresOptions) -> Result<(SystemIdentity, Wave)
             export_snapshot: true,
         };
         let created = holder.create_slot(&new, SLOT_TIMEOUT)?;
+        scout.follow(created.consistent_point)?;
         Ok((identity, Wave::of(holder, created)?))
     })
     .await

@@ -98,6 +98,8 @@ pub enum Refusal {
     Cancelled,
     /// What answers is a connection pooler.
     Pooler,
+    /// The server failed inside itself while it read its log for the slot.
+    Undecodable,
     /// The server has no disk, memory or the like left.
     OutOfResources,
     /// Anything else.
@@ -146,6 +148,9 @@ impl Refusal {
             "08P01" if matches!(during, During::Login) && says("parameter") => Refusal::Pooler,
             // A segment that the slot should have kept: "requested WAL segment has already been removed".
             "58P01" if matches!(during, During::Slot(_)) => Refusal::SlotLost,
+            _ if code.starts_with("XX") && matches!(during, During::Slot(_)) => {
+                Refusal::Undecodable
+            }
             "57P01" => Refusal::Terminated,
             "57P02" | "57P03" | "57P05" => Refusal::NotNow,
             "57014" => Refusal::Cancelled,
@@ -291,7 +296,7 @@ fn words(refusal: &Refusal, error: &ServerError, during: During<'_>) -> (String,
         ),
         Refusal::NoFreeSlot => (
             "all replication slots of the server are taken".to_owned(),
-            "drop an unused one (SELECT * FROM pg_replication_slots) or raise max_replication_slots and restart the server",
+            "drop an unused one (SELECT * FROM pg_replication_slots) or raise max_replication_slots and restart the server; a second one is needed while ours is made, and while tables are copied later",
         ),
         Refusal::NoFreeWalSender => (
             "all replication connections of the server are taken".to_owned(),
@@ -348,6 +353,10 @@ fn words(refusal: &Refusal, error: &ServerError, during: During<'_>) -> (String,
         Refusal::Pooler => (
             "the server refuses a session setting at login".to_owned(),
             "connect to Postgres itself: connection poolers such as PgBouncer neither pass these settings on nor carry replication",
+        ),
+        Refusal::Undecodable => (
+            format!("the server cannot decode its log for {slot}"),
+            "this is an error inside the server: install its newest minor release and start again; if it stays, drop the slot (SELECT pg_drop_replication_slot('...')) and begin anew, with `store.path` and the destinations pointing at empty folders",
         ),
         Refusal::OutOfResources => ("the server has run out of a resource".to_owned(), ""),
         Refusal::Other => (

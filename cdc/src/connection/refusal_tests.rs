@@ -184,7 +184,12 @@ fn one_code_means_different_things_by_what_raised_it() {
             During::Login,
             Refusal::NotNow,
         ),
-        (server("XX000", "boom", "elog"), slot, Refusal::Other),
+        (server("XX000", "boom", "elog"), slot, Refusal::Undecodable),
+        (
+            server("XX000", "boom", "elog"),
+            During::Doing("looking"),
+            Refusal::Other,
+        ),
     ] {
         assert_eq!(Refusal::of(&error, during), refusal, "{error}");
     }

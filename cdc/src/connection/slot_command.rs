@@ -7,7 +7,7 @@ use postgres_protocol::message::frontend;
 
 use super::lsn::Lsn;
 use super::message::{Row, garbled};
-use super::quote::identifier;
+use super::quote::{identifier, literal};
 use super::refusal::During;
 use super::replication::{ANSWER_TIMEOUT, ReplicationConnection};
 use super::waker::Waker;
@@ -108,6 +108,18 @@ impl ReplicationConnection {
         check_slot_name(name)?;
         let sql = format!("DROP_REPLICATION_SLOT {}", identifier(name));
         self.run(&sql, During::Slot(name), ANSWER_TIMEOUT).map(drop)
+    }
+
+    /// Moves a slot on to `to`, past whatever is there, within `timeout`. A temporary slot obeys only the
+    /// connection that made it.
+    ///
+    /// # Errors
+    /// [`super::Refusal::SlotMissing`], [`super::Refusal::SlotInUse`], or what else the server refuses.
+    pub fn advance_slot(&mut self, name: &str, to: Lsn, timeout: Duration) -> Result<()> {
+        check_slot_name(name)?;
+        let name_literal = literal(name);
+        let sql = format!("SELECT pg_catalog.pg_replication_slot_advance({name_literal}, '{to}')");
+        self.run(&sql, During::Slot(name), timeout).map(drop)
     }
 
     /// Asks the server, over a second connection, to cancel what this one is doing. Best effort: the session

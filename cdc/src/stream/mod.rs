@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use blacksmith_core::door::Door;
 use blacksmith_core::error::{Advice, Error, Result};
 
-use crate::connection::{ConnectOptions, During, Refusal, Waker, refusal_of, server_error};
+use crate::connection::{ConnectOptions, During, Refusal, Waker, refusal_of};
 use crate::tables::Tables;
 
 pub(crate) use assembly::Relations;
@@ -30,16 +30,18 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How often a refusal that may pass is tried again, with growing pauses: about half a minute.
 const PASSING_TRIES: u32 = 7;
 
+/// What we do when a session fails, whichever the slot.
+const READING: During<'_> = During::Slot("");
+
 /// The server may need a while to see that our last connection is gone.
 fn is_in_use(error: &Error) -> bool {
-    let refusal = refusal_of(error, During::Doing("streaming"));
-    matches!(refusal, Some(Refusal::SlotInUse(_)))
+    matches!(refusal_of(error, READING), Some(Refusal::SlotInUse(_)))
 }
 
 /// Decoding inside the server failed. It does so when a transaction in progress has written a table
 /// anew ("could not map filenode"); the same transaction can be decoded after its commit.
-fn is_internal(error: &Error) -> bool {
-    server_error(error).is_some_and(|error| error.code.starts_with("XX"))
+fn is_undecodable(error: &Error) -> bool {
+    refusal_of(error, READING) == Some(Refusal::Undecodable)
 }
 
 /// What the stream is read with.
@@ -124,9 +126,10 @@ impl Stream {
                 Ok(()) => return Ok(()),
                 Err(_) if self.stop.is_asked() => return Ok(()),
                 Err(error)
-                    if (is_in_use(&error) || is_internal(&error)) && refusals < PASSING_TRIES =>
+                    if (is_in_use(&error) || is_undecodable(&error))
+                        && refusals < PASSING_TRIES =>
                 {
-                    self.whole.store(is_internal(&error), Ordering::Relaxed);
+                    self.whole.store(is_undecodable(&error), Ordering::Relaxed);
                     refusals += 1;
                     error
                 }

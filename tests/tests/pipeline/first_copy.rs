@@ -5,6 +5,7 @@ use std::time::Duration;
 use blacksmith_tests::wait;
 
 use crate::arrange::{SOON, arrange};
+use crate::relay::Relay;
 
 #[test]
 fn a_transaction_open_at_the_start_is_in_the_copy_or_in_the_stream_never_in_both() {
@@ -34,19 +35,15 @@ fn a_start_killed_while_the_server_still_makes_its_slot_is_followed_by_a_good_on
         "half_made",
         "create table t (id int primary key); insert into t values (1)",
     );
-    let mut open = db.session();
-    open.execute("begin; insert into t values (2)");
-    let held = format!(
-        "select 1 from pg_replication_slots where slot_name = '{}' and active",
-        pipeline.slot()
-    );
-    for _ in 0..2 {
+    let mut relay = Relay::begin(&db);
+    for begun in [format!("{}_scout", pipeline.slot()), pipeline.slot()] {
         let program = pipeline.start();
-        wait::until(SOON, "the slot to be begun", || db.rows(&held).pop());
+        relay.run_until_begun(&begun);
         program.kill9();
     }
+    relay.hand_over(|last| last.execute("insert into t values (2)"));
     let program = pipeline.start();
-    open.execute("commit");
+    relay.end();
     pipeline.wait_equal(&db, &["public.t"], SOON);
     assert!(program.terminate().success());
     assert_eq!(pipeline.assert_equal(&db, &["public.t"])[0].rows, 2);

@@ -12,6 +12,7 @@ mod first_copy;
 mod lake_away;
 mod many_rows;
 mod readme;
+mod relay;
 mod refusals;
 mod restarts;
 mod schema;

@@ -30,10 +30,10 @@ pub(super) async fn check_slot(
             format!("replication slot {:?} does not exist any more", asked.slot),
             "changes since it was dropped are not in the log: take a new snapshot with a new slot",
         )
-    } else if free < 1 {
+    } else if free < 2 {
         problem(
-            format!("replication slot {:?} does not exist and none is free", asked.slot),
-            "drop an unused one (SELECT * FROM pg_replication_slots) or raise max_replication_slots and restart the server",
+            format!("replication slot {:?} does not exist and fewer than two are free", asked.slot),
+            "drop unused ones (SELECT * FROM pg_replication_slots) or raise max_replication_slots and restart the server; making one takes a second for a moment",
         )
     } else {
         good(format!("replication slot {:?} does not exist yet and will be created", asked.slot))
