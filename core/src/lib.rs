@@ -19,6 +19,7 @@ pub mod version;
 pub mod service;
 pub mod log;
 pub mod store;
+pub mod watermark;
 pub mod door;
 pub mod call;
 pub mod flow;

@@ -22,6 +22,7 @@ use crate::service::{Service, Toolkit};
 use crate::source::{Event, SubEvent};
 use crate::store::Store;
 use crate::version::Versions;
+use crate::watermark::Watermark;
 
 /// Sub-events of one event, at most.
 pub const SUB_EVENTS_MAX: usize = 100_000;
@@ -35,6 +36,7 @@ pub struct Intake {
     versions: Versions,
     door: Door,
     store: Arc<dyn Store>,
+    watermark: Watermark,
     registry: Arc<Registry>,
     service: Arc<Service>,
     clock: Arc<dyn Clock>,
@@ -116,6 +118,7 @@ impl Intake {
                     .collect(),
             ),
             door,
+            watermark: Watermark::new(store.durable()),
             store,
             registry,
             service,
@@ -137,6 +140,18 @@ impl Intake {
             job_id: None,
             clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// The source whose way in it is.
+    #[must_use]
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// The clock that events are stamped by.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// How many jobs were not made so far because marshalling them failed.
@@ -219,6 +234,40 @@ impl Intake {
             }))),
             Err(Refusal::Failed(error)) => Err(Refusal::Failed(error)),
         }
+    }
+
+    /// Appends what was prepared as soon as there is room, and returns when it is durable. What has its positions
+    /// stays in the store also when this is dropped before.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    pub async fn keep(&self, mut prepared: Prepared) -> Result<Taken> {
+        let taken = loop {
+            match self.offer(prepared) {
+                Ok(taken) => break taken,
+                Err(Refusal::Full(back)) => prepared = *back,
+                Err(Refusal::Failed(error)) => return Err(error),
+            }
+            self.room().await?;
+        };
+        self.watermark.reached(&taken.receipt).await?;
+        Ok(taken)
+    }
+
+    /// Returns once what was offered is durable.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    pub async fn durable(&self, taken: &Taken) -> Result<()> {
+        self.watermark.reached(&taken.receipt).await
+    }
+
+    /// Whether the store goes on taking things: what to ask after an error that may be its own.
+    ///
+    /// # Errors
+    /// Why not, when it is fenced or closed.
+    pub fn goes_on(&self) -> Result<()> {
+        self.watermark.goes_on()
     }
 
     /// Waits until the store has written something, for a moment at most: what to do after [`Refusal::Full`].

@@ -4,8 +4,9 @@
 //! extracts, [`Intake::prepare`] transforms and marshals, [`Intake::offer`] appends, and the source is answered when
 //! the receipt is durable. CDC triggers bring raw blocks to the [`Door`](crate::door::Door) themselves.
 
-mod intake;
 mod registry;
+mod intake;
+pub mod cron;
 
 pub use intake::{
     EXTRACTION_BYTES_MAX, Intake, Prepared, SUB_EVENTS_MAX, Taken, TakenEvent, TakenJob,

@@ -79,6 +79,15 @@ impl Interval {
         self.search(time).unwrap_or(Timestamp(i64::MAX))
     }
 
+    /// The period of an `@every`; none for a pattern of the calendar.
+    #[must_use]
+    pub fn period(&self) -> Option<Duration> {
+        match self.rule {
+            Rule::Every(period) => Some(period),
+            Rule::Cron(..) => None,
+        }
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -9,7 +9,6 @@ use super::load::{Formats, Loader};
 use super::retries::Retries;
 use super::routing::Routing;
 use super::runner::Runner;
-use super::watermark::Watermark;
 use crate::clock::Clock;
 use crate::destination::{Action, Toolkit};
 use crate::error::{Error, Result};
@@ -19,6 +18,7 @@ use crate::queue::BatchLimits;
 use crate::schedule::Schedule;
 use crate::source::Limits;
 use crate::store::Store;
+use crate::watermark::Watermark;
 
 /// What one lane runs with.
 #[derive(Debug)]

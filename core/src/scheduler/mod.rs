@@ -11,9 +11,7 @@ mod runner;
 mod settle;
 #[cfg(test)]
 mod tests;
-mod watermark;
 
 pub use lane::{LaneHandle, LaneSettings, start_lane};
 pub use load::Formats;
 pub use routing::Routing;
-pub use watermark::Watermark;

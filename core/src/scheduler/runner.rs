@@ -10,7 +10,6 @@ use super::lane::Standing;
 use super::load::{Loader, Work};
 use super::retries::{Retries, Retry};
 use super::settle::{Ended, Settled, settle};
-use super::watermark::Watermark;
 use crate::clock::{Clock, Timestamp};
 use crate::destination::Ordering;
 use crate::error::{Error, Result};
@@ -20,6 +19,7 @@ use crate::position::{Position, Span};
 use crate::queue::{Batch, BatchLimits, LaneReader};
 use crate::schedule::Schedule;
 use crate::store::Lane;
+use crate::watermark::Watermark;
 
 /// Transitions in one record: they fit into a frame, with the errors that `settle` keeps. What comes
 /// out of one batch is recorded at once unless it is cut into more pieces than this.

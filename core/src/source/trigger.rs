@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
+use crate::clock::Timestamp;
 use crate::door::Door;
 use crate::error::Result;
 use crate::schedule::Interval;
@@ -160,14 +161,18 @@ pub trait ExtractHttp: fmt::Debug + Send + Sync + 'static {
 /// # Contract
 /// Called once for each time of the interval, one call at a time: a call that is still running when the
 /// next time comes is not overtaken, and times that pass meanwhile, or while the process is down,
-/// are missed and logged, not made up for. An error stores nothing and is logged; the next time comes.
+/// are missed and logged, not made up for. When the machine slept through several times, the call is made for
+/// the last of them. An error stores nothing and is logged; the next time comes.
+///
+/// Times of a cron pattern follow the wall clock: none is used twice when it is set back by less than a day.
+/// Those of `@every` count from the start of the process and follow no clock that can be set.
 #[async_trait]
 pub trait ExtractCron: fmt::Debug + Send + Sync + 'static {
-    /// The event of this time; none when there is nothing to store.
+    /// The event of the time `due`; none when there is nothing to store.
     ///
     /// # Errors
     /// What went wrong this time.
-    async fn extract(&self, toolkit: &Toolkit) -> Result<Option<Event>>;
+    async fn extract(&self, toolkit: &Toolkit, due: Timestamp) -> Result<Option<Event>>;
 }
 
 /// Listens to a source for as long as the process runs.

@@ -37,6 +37,15 @@ impl Watermark {
         self.durable.upto()
     }
 
+    /// Whether the store goes on taking things.
+    ///
+    /// # Errors
+    /// Why not, when it is fenced or closed.
+    pub fn goes_on(&self) -> Result<()> {
+        let waited = self.durable.wait_past(Position::MAX, Duration::ZERO);
+        waited.map(drop)
+    }
+
     /// Returns once something beyond `position` is durable.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! What starts, what stops, and in which order.
 
+mod hooks;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::destination::{Queue, Thens};
+use crate::destination::{Queue, Thens, Toolkit};
 use crate::event::{About, Draft, FormatId, Tally};
 use crate::finding::Finding;
 use crate::log::Retention;
@@ -90,24 +92,29 @@ fn application(store: &Arc<dyn Store>, names: &[&str]) -> (Arc<Application>, Vec
             name: (*name).to_owned(),
             ..Harbour::default()
         });
-        let settings = DestinationSettings {
-            destination: Arc::clone(&harbour) as Arc<dyn Destination>,
-            schedule: PartialSchedule {
-                realtime: Some(true),
-                ..PartialSchedule::default()
-            },
-            actions: HashMap::new(),
-            batch: BatchLimits {
-                rows_max: 1,
-                ..BatchLimits::default()
-            },
-        };
+        let settings = realtime(Arc::clone(&harbour) as Arc<dyn Destination>);
         application = application
             .destination(settings)
             .route(Route::between("shop", name));
         harbours.push(harbour);
     }
     (Arc::new(application), harbours)
+}
+
+/// A destination that is loaded event by event, at once.
+fn realtime(destination: Arc<dyn Destination>) -> DestinationSettings {
+    DestinationSettings {
+        destination,
+        schedule: PartialSchedule {
+            realtime: Some(true),
+            ..PartialSchedule::default()
+        },
+        actions: HashMap::new(),
+        batch: BatchLimits {
+            rows_max: 1,
+            ..BatchLimits::default()
+        },
+    }
 }
 
 fn start(application: &Arc<Application>, run: &Run) -> tokio::task::JoinHandle<Result<()>> {

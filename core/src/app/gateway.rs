@@ -1,0 +1,189 @@
+//! The gateway as a running service: hooks of sources and triggers, and whatever lets events in.
+//!
+//! One place for each mode of trigger, in [`open`]. What extracts goes through one [`Intake`] per source; what
+//! listens by itself has the source's door.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::Application;
+use super::hooks::{HookedSource, HookedTrigger, Ready, Step};
+use crate::door::Door;
+use crate::error::{Error, Result};
+use crate::gateway::cron::CronTrigger;
+use crate::gateway::{Intake, Registry};
+use crate::schedule::{INTERVAL_DEFAULT, Interval};
+use crate::service::Toolkit;
+use crate::source::{Listen, Listening, Mode, Source};
+
+/// The gateway, running. Dropping it drops what is being extracted, as a crash would.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    /// One task per trigger that needs one; each ends when `listening.stop` is cancelled.
+    running: JoinSet<Result<()>>,
+    listening: Listening,
+    ready: Ready,
+}
+
+impl Gateway {
+    /// Prepares sources and triggers, and begins to take events in.
+    ///
+    /// # Errors
+    /// What could not be prepared or opened; everything before it was let go.
+    pub(super) async fn start(app: &Application, listening: Listening) -> Result<Gateway> {
+        let ready = Ready::of(steps(app)).await?;
+        match open(app, &listening) {
+            Ok(running) => Ok(Gateway {
+                running,
+                listening,
+                ready,
+            }),
+            Err(error) => {
+                ready.let_go().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns when every trigger has come to its end; with nothing that could end, when it is to stop.
+    ///
+    /// # Errors
+    /// That of the first trigger that failed, after the others were stopped.
+    pub(super) async fn ended(&mut self) -> Result<()> {
+        if self.running.is_empty() && !self.listening.until_end {
+            self.listening.stop.cancelled().await;
+        }
+        let mut first = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            let ended = ended
+                .unwrap_or_else(|error| Err(Error::stopped("a trigger panicked").because(error)));
+            if ended.is_err() {
+                self.listening.stop.cancel();
+            }
+            first = first.and(ended);
+        }
+        first
+    }
+
+    /// Takes nothing in any more, lets what is being extracted come to its end, and lets go.
+    ///
+    /// # Errors
+    /// As [`Gateway::ended`].
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.listening.stop.cancel();
+        let ended = self.ended().await;
+        self.ready.let_go().await;
+        ended
+    }
+}
+
+/// Sources before their triggers.
+fn steps(app: &Application) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for source in &app.sources {
+        let own = toolkit(app, source, None);
+        steps.push(Step {
+            name: format!("source {}", source.name()),
+            hooked: Box::new(HookedSource(Arc::clone(source), own)),
+        });
+        for trigger in source.triggers() {
+            let own = toolkit(app, source, Some(trigger.name()));
+            steps.push(Step {
+                name: format!("trigger {}/{}", source.name(), trigger.name()),
+                hooked: Box::new(HookedTrigger(trigger, own)),
+            });
+        }
+    }
+    steps
+}
+
+/// What hooks are given: no event has been extracted.
+fn toolkit(app: &Application, source: &Arc<dyn Source>, trigger: Option<&str>) -> Toolkit {
+    Toolkit {
+        logger: tracing::info_span!("hook", source = source.name(), trigger),
+        service: Arc::clone(&app.gateway),
+        event_id: None,
+        job_id: None,
+        clock: Arc::clone(&app.clock),
+    }
+}
+
+fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result<()>>> {
+    // Known to the store, lanes keep retention from dropping what was never loaded, also when only the
+    // gateway runs.
+    let registry = Arc::new(app.registry()?);
+    let mut running = JoinSet::new();
+    for source in &app.sources {
+        let intake = intake(app, source, &registry)?;
+        for trigger in source.triggers() {
+            let name: Arc<str> = Arc::from(trigger.name());
+            match trigger.mode() {
+                Mode::Cdc(listen) => cdc(app, source, listen, listening, &mut running)?,
+                // What comes by the clock is caught up at any time.
+                Mode::Cron { .. } if listening.until_end => {}
+                Mode::Cron { interval, extract } => {
+                    let cron = CronTrigger {
+                        intake: Arc::clone(&intake),
+                        trigger: name,
+                        interval: interval_of(source, interval),
+                        extract,
+                    };
+                    running.spawn(cron.run(listening.stop.clone()));
+                }
+                mode => return Err(unserved(&intake, &name, &mode)),
+            }
+        }
+    }
+    Ok(running)
+}
+
+fn intake(
+    app: &Application,
+    source: &Arc<dyn Source>,
+    registry: &Arc<Registry>,
+) -> Result<Arc<Intake>> {
+    let intake = Intake::new(
+        Arc::clone(&app.store),
+        source.name(),
+        source.options().versions,
+        Arc::clone(registry),
+        Arc::clone(&app.gateway),
+        Arc::clone(&app.clock),
+    );
+    intake.map(Arc::new)
+}
+
+/// A CDC trigger has a task of its own for as long as it listens.
+fn cdc(
+    app: &Application,
+    source: &Arc<dyn Source>,
+    listen: Arc<dyn Listen>,
+    listening: &Listening,
+    running: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    let door = Door::open(
+        Arc::clone(&app.store),
+        source.name(),
+        Arc::clone(&app.clock),
+    )?;
+    let (name, listening) = (source.name().to_owned(), listening.clone());
+    running.spawn(async move {
+        let listened = listen.listen(door, listening).await;
+        listened.map_err(|error| error.at(format!("source {name}")))
+    });
+    Ok(())
+}
+
+/// The trigger's own interval, else its source's, else the default.
+fn interval_of(source: &Arc<dyn Source>, own: Option<Interval>) -> Interval {
+    own.or_else(|| source.options().interval)
+        .unwrap_or_else(|| Interval::every(INTERVAL_DEFAULT))
+}
+
+fn unserved(intake: &Intake, trigger: &str, mode: &Mode) -> Error {
+    let (source, mode) = (intake.source(), mode.name());
+    Error::config(format!(
+        "trigger {source}/{trigger}: {mode} triggers are not served by this build"
+    ))
+}

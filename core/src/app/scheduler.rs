@@ -1,0 +1,200 @@
+//! The scheduler as a running service: hooks of destinations and actions, lanes, retention.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::hooks::{HookedAction, HookedDestination, Ready, Step};
+use super::{Application, DestinationSettings, address};
+use crate::clock::Clock;
+use crate::destination::{Action, Toolkit};
+use crate::document::Documents;
+use crate::error::Result;
+use crate::position::Position;
+use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
+use crate::source::{Format, Limits};
+use crate::store::Store;
+
+/// How often settled segments are looked for.
+const RETENTION_EVERY: Duration = Duration::from_secs(30);
+
+/// The scheduler, running. Dropping it drops the loads in hand, as a crash would.
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    lanes: Vec<LaneHandle>,
+    retention: tokio::task::JoinHandle<()>,
+    ready: Ready,
+}
+
+impl Scheduler {
+    /// Prepares destinations and actions, and begins to load. What uses `abort` ends at once with it.
+    ///
+    /// # Errors
+    /// What could not be prepared or started; everything before it was let go.
+    pub(super) async fn start(app: &Application, abort: &CancellationToken) -> Result<Scheduler> {
+        let ready = Ready::of(steps(app, abort)).await?;
+        match start_lanes(app, abort) {
+            Ok(lanes) => Ok(Scheduler {
+                lanes,
+                retention: tokio::spawn(retain(Arc::clone(&app.store), Arc::clone(&app.clock))),
+                ready,
+            }),
+            Err(error) => {
+                ready.let_go().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Loads everything up to `position` whatever the schedules, and returns when it is settled.
+    ///
+    /// # Errors
+    /// As [`LaneHandle::flush`].
+    pub(super) async fn flush(&self, position: Position) -> Result<()> {
+        for lane in &self.lanes {
+            lane.flush(position).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns when the first lane has ended, which happens by itself only when the store does; never
+    /// when there is none.
+    pub(super) async fn ended(&self) {
+        if self.lanes.is_empty() {
+            return std::future::pending().await;
+        }
+        let ended = self.lanes.iter().map(|lane| Box::pin(lane.ended()));
+        futures_util::future::select_all(ended).await;
+    }
+
+    /// Begins no load any more, lets those in hand come to their end, and lets go.
+    ///
+    /// # Errors
+    /// That of the lane that ended by itself.
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.retention.abort();
+        let lanes = std::mem::take(&mut self.lanes);
+        lanes.iter().for_each(LaneHandle::ask_to_stop);
+        let mut first = Ok(());
+        for lane in lanes {
+            first = first.and(lane.stop().await);
+        }
+        std::mem::take(&mut self.ready).let_go().await;
+        first
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.retention.abort();
+    }
+}
+
+/// Destinations before their actions.
+fn steps(app: &Application, abort: &CancellationToken) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for settings in &app.destinations {
+        let destination = &settings.destination;
+        let own = toolkit(app, destination.name(), abort);
+        steps.push(Step {
+            name: format!("destination {}", destination.name()),
+            hooked: Box::new(HookedDestination(Arc::clone(destination), own)),
+        });
+        for action in destination.actions() {
+            let name = address(settings, &action);
+            let own = toolkit(app, &name, abort);
+            steps.push(Step {
+                name: format!("action {name}"),
+                hooked: Box::new(HookedAction(action, own)),
+            });
+        }
+    }
+    steps
+}
+
+fn toolkit(app: &Application, action: &str, abort: &CancellationToken) -> Toolkit {
+    Toolkit {
+        action: Arc::from(action),
+        logger: tracing::info_span!("action", name = action),
+        service: Arc::clone(&app.scheduler),
+        store: app.store.id(),
+        head: app.store.durable().upto(),
+        clock: Arc::clone(&app.clock),
+        memory_bytes: app.memory_bytes / 4,
+        stop: abort.clone(),
+    }
+}
+
+fn start_lanes(app: &Application, abort: &CancellationToken) -> Result<Vec<LaneHandle>> {
+    let formats = Arc::new(formats(app));
+    let mut lanes = Vec::new();
+    for settings in &app.destinations {
+        for action in settings.destination.actions() {
+            let lane = lane(app, settings, action, abort);
+            lanes.push(start_lane(&app.store, &formats, &app.clock, lane)?);
+        }
+    }
+    Ok(lanes)
+}
+
+fn lane(
+    app: &Application,
+    settings: &DestinationSettings,
+    action: Arc<dyn Action>,
+    abort: &CancellationToken,
+) -> LaneSettings {
+    let name = address(settings, &action);
+    let destination = settings.destination.name();
+    let routing = Routing::new(
+        Arc::clone(&app.store),
+        &app.routes,
+        destination,
+        action.as_ref(),
+    );
+    let own = settings.actions.get(action.name());
+    let below = action.schedule().over(&settings.schedule);
+    let schedule = own.map_or(below.clone(), |own| own.schedule.over(&below));
+    LaneSettings {
+        toolkit: toolkit(app, &name, abort),
+        name: Arc::from(name),
+        schedule: schedule.settle(),
+        batch: own.map_or(settings.batch, |own| own.batch),
+        routing: Arc::new(routing),
+        limits: Limits {
+            held_bytes: app.memory_bytes / 16,
+            ..Limits::default()
+        },
+        default_version: settings.destination.options().versions.default,
+        action,
+    }
+}
+
+fn formats(app: &Application) -> Formats {
+    let own = app.sources.iter().flat_map(|source| source.formats());
+    let documents: Arc<dyn Format> = Arc::new(Documents);
+    std::iter::once(documents)
+        .chain(own)
+        .flat_map(|format| {
+            let ids = format.ids().iter();
+            ids.map(move |id| (*id, Arc::clone(&format)))
+        })
+        .collect()
+}
+
+/// Drops settled segments for as long as the scheduler runs.
+async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+    loop {
+        tokio::time::sleep(RETENTION_EVERY).await;
+        let (store, now) = (Arc::clone(&store), clock.now());
+        let retained = tokio::task::spawn_blocking(move || store.retain(now)).await;
+        match retained {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(span))) => tracing::info!(%span, "settled events dropped from the store"),
+            Ok(Err(error)) => {
+                tracing::error!(error = %error.report(), "cannot drop settled events");
+            }
+            Err(error) => tracing::error!(%error, "retention panicked"),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The times of one cron trigger: how long until the next, which one is due, how many were missed.
+//!
+//! Pure decisions: both clocks are handed in. A pattern of the calendar follows the wall clock, `@every` the
+//! monotonic one, so that no change of the wall clock makes it fire early, late or twice.
+
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::schedule::Interval;
+
+/// A wall clock that goes back by more than this was wrong before: times that were used then come again.
+const SET_BACK_MAX: Duration = Duration::from_secs(86_400);
+/// Missed times are counted one by one up to here.
+const COUNTED_MAX: u64 = 10_000;
+
+/// Both clocks, read together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) wall: Timestamp,
+    pub(super) elapsed: Duration,
+}
+
+impl Now {
+    pub(super) fn of(clock: &dyn Clock) -> Now {
+        Now {
+            wall: clock.now(),
+            elapsed: clock.elapsed(),
+        }
+    }
+}
+
+/// A time that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// The time, by the wall clock.
+    pub(super) at: Timestamp,
+    /// How many before it passed unused.
+    pub(super) missed: u64,
+}
+
+/// The times of one trigger, of which each is used at most once.
+#[derive(Debug)]
+pub(super) enum Slots {
+    /// `@every`: the next one by monotonic time.
+    Every { period: Duration, next: Duration },
+    /// A pattern of the calendar: everything up to `used` is over.
+    Calendar { interval: Interval, used: Timestamp },
+}
+
+impl Slots {
+    /// The times after `now`.
+    pub(super) fn after(interval: &Interval, now: Now) -> Slots {
+        match interval.period() {
+            Some(period) => Slots::Every {
+                period,
+                next: now.elapsed.saturating_add(period),
+            },
+            None => Slots::Calendar {
+                interval: interval.clone(),
+                used: now.wall,
+            },
+        }
+    }
+
+    /// How long until the next time, as the clocks go now.
+    pub(super) fn wait(&mut self, now: Now) -> Duration {
+        self.forgive(now);
+        match self {
+            Slots::Every { next, .. } => next.saturating_sub(now.elapsed),
+            Slots::Calendar { interval, used } => interval.next_after(*used).since(now.wall),
+        }
+    }
+
+    /// Uses up what is due: the last of the times that have passed.
+    pub(super) fn take(&mut self, now: Now) -> Option<Due> {
+        self.forgive(now);
+        match self {
+            Slots::Every { period, next } => {
+                let late = now.elapsed.checked_sub(*next)?;
+                let missed = periods(late, *period);
+                let last = *next + period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
+                *next = last.saturating_add(*period);
+                let at = Timestamp(now.wall.0 - micros(now.elapsed.saturating_sub(last)));
+                Some(Due { at, missed })
+            }
+            Slots::Calendar { interval, used } => {
+                let mut at = Some(interval.next_after(*used)).filter(|at| *at <= now.wall)?;
+                let mut missed = 0;
+                loop {
+                    let next = interval.next_after(at);
+                    if next > now.wall || missed == COUNTED_MAX {
+                        break;
+                    }
+                    (at, missed) = (next, missed + 1);
+                }
+                *used = at.max(now.wall);
+                Some(Due { at, missed })
+            }
+        }
+    }
+
+    /// A time that was used under a clock that was far ahead does not hold up those of the right one.
+    fn forgive(&mut self, now: Now) {
+        if let Slots::Calendar { used, .. } = self
+            && used.since(now.wall) > SET_BACK_MAX
+        {
+            *used = now.wall;
+        }
+    }
+}
+
+/// Whole periods in `late`.
+fn periods(late: Duration, period: Duration) -> u64 {
+    let periods = late.as_nanos().checked_div(period.as_nanos());
+    periods.map_or(0, |periods| u64::try_from(periods).unwrap_or(u64::MAX))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_microsecond())
+    }
+
+    fn now(text: &str) -> Now {
+        Now {
+            wall: at(text),
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    fn slots(interval: &str, from: &str) -> Slots {
+        Slots::after(&Interval::parse(interval).unwrap(), now(from))
+    }
+
+    /// Walks a wall clock from `from` to `to` in minutes and tells each time that was used.
+    fn used(interval: &str, from: &str, to: &str) -> Vec<String> {
+        let mut slots = slots(interval, from);
+        let mut used = Vec::new();
+        let mut wall = at(from);
+        while wall <= at(to) {
+            let elapsed = Duration::ZERO;
+            if let Some(due) = slots.take(Now { wall, elapsed }) {
+                used.push(due.at.to_string());
+            }
+            wall = wall.after(Duration::from_secs(60));
+        }
+        used
+    }
+
+    /// TRG-04
+    #[test]
+    fn the_first_time_is_the_next_one_and_each_is_used_once() {
+        let mut slots = slots("0 3 * * *", "2026-05-01T02:59:00Z");
+        assert_eq!(slots.take(now("2026-05-01T02:59:59Z")), None);
+        let wait = slots.wait(now("2026-05-01T02:59:59Z"));
+        assert_eq!(wait, Duration::from_secs(1));
+        let due = slots.take(now("2026-05-01T03:00:00.2Z")).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-01T03:00:00Z"), 0));
+        assert_eq!(slots.take(now("2026-05-01T03:00:00.3Z")), None);
+    }
+
+    #[test]
+    fn times_slept_through_are_missed_but_for_the_last() {
+        let mut slots = slots("0 * * * *", "2026-05-01T02:30:00Z");
+        let due = slots.take(now("2026-05-01T06:10:00Z")).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-01T06:00:00Z"), 3));
+        assert_eq!(slots.take(now("2026-05-01T06:59:59Z")), None);
+    }
+
+    #[test]
+    fn a_clock_set_back_by_an_hour_uses_no_time_twice() {
+        let mut slots = slots("0 * * * *", "2026-05-01T02:30:00Z");
+        assert!(slots.take(now("2026-05-01T03:00:01Z")).is_some());
+        for wall in ["2026-05-01T02:00:02Z", "2026-05-01T03:00:02Z"] {
+            assert_eq!(slots.take(now(wall)), None, "{wall}");
+        }
+        let due = slots.take(now("2026-05-01T04:00:00Z")).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-01T04:00:00Z"), 0));
+    }
+
+    #[test]
+    fn a_clock_set_forward_by_an_hour_uses_the_time_it_jumped_over_once() {
+        let mut slots = slots("0 3 * * *", "2026-05-01T02:30:00Z");
+        let due = slots.take(now("2026-05-01T03:30:00Z")).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-01T03:00:00Z"), 0));
+        assert_eq!(slots.take(now("2026-05-01T03:31:00Z")), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_years_ahead_does_not_hold_up_the_right_one() {
+        let mut slots = slots("0 * * * *", "2099-01-01T00:30:00Z");
+        assert!(slots.take(now("2099-01-01T01:00:00Z")).is_some());
+        let wait = slots.wait(now("2026-05-01T00:45:00Z"));
+        assert_eq!(wait, Duration::from_secs(15 * 60));
+        assert!(slots.take(now("2026-05-01T01:00:00Z")).is_some());
+    }
+
+    #[test]
+    fn every_goes_by_steady_time_wherever_the_wall_clock_is_set() {
+        let read = |wall: &str, elapsed: u64| Now {
+            wall: at(wall),
+            elapsed: Duration::from_secs(elapsed),
+        };
+        let ten_minutes = Interval::parse("@every 10m").unwrap();
+        let mut slots = Slots::after(&ten_minutes, read("2026-05-01T00:00:00Z", 0));
+        assert_eq!(slots.take(read("2026-05-01T01:00:00Z", 599)), None);
+        let due = slots.take(read("2026-04-30T23:10:00Z", 600)).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-04-30T23:10:00Z"), 0));
+        let due = slots.take(read("2026-05-01T01:00:00Z", 2_460)).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-01T00:59:00Z"), 2));
+        let wait = slots.wait(read("2026-05-01T01:00:00Z", 2_460));
+        assert_eq!(wait, Duration::from_secs(540), "no drift");
+    }
+
+    #[test]
+    fn a_daily_time_is_used_once_on_the_days_when_summer_time_begins_and_ends() {
+        let daily = "TZ=Europe/Berlin 30 2 * * *";
+        let spring = used(daily, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z");
+        assert_eq!(spring.len(), 1, "02:30 does not exist: {spring:?}");
+        let autumn = used(daily, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z");
+        assert_eq!(autumn.len(), 1, "02:30 comes twice: {autumn:?}");
+    }
+
+    #[test]
+    fn the_year_ends_without_a_gap_or_a_repetition() {
+        let hourly = used("@hourly", "2026-12-31T21:30:00Z", "2027-01-01T02:30:00Z");
+        assert_eq!(hourly.len(), 5);
+        assert_eq!(hourly[2], "2027-01-01T00:00:00.000000Z");
+        let yearly = used("@yearly", "2026-12-31T21:30:00Z", "2027-01-01T02:30:00Z");
+        assert_eq!(yearly, ["2027-01-01T00:00:00.000000Z"]);
+    }
+}
