@@ -34,6 +34,10 @@ impl Format for PostgresFormat {
         "postgres"
     }
 
+    fn only_rows(&self) -> bool {
+        true
+    }
+
     fn decoding(&self, asked: Asked) -> Box<dyn Decoding> {
         let Asked {
             schemas, limits, ..

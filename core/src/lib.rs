@@ -25,6 +25,7 @@ pub mod call;
 pub mod flow;
 pub mod source;
 pub mod document;
+pub mod rows;
 pub mod settings;
 pub mod destination;
 pub mod gateway;

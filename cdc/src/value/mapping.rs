@@ -9,16 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use blacksmith_core::source::SYSTEM_COLUMNS;
+pub use blacksmith_core::source::{SCHEMA_KEY, SCHEMA_TABLE};
 
 use super::schema::{Column, TableSchema, TypeKind};
 use super::system;
 
 /// Key in the metadata of a field: the Postgres type, as `format_type` says it.
 pub const FIELD_TYPE: &str = "postgres.type";
-/// Key in the metadata of a schema: `schema.table`.
-pub const SCHEMA_TABLE: &str = "blacksmith.table";
-/// Key in the metadata of a schema: a JSON list of the key columns; empty when the whole row is.
-pub const SCHEMA_KEY: &str = "blacksmith.key";
 /// Key in the metadata of a schema: a JSON object from column to Postgres type.
 pub const SCHEMA_TYPES: &str = "blacksmith.types";
 /// Key in the metadata of a schema: the version of the relation.
@@ -236,7 +234,7 @@ fn numeric_typmod(typmod: i32) -> (i32, i32) {
 /// its end as make it free. Names that differ in case only stay as they are.
 #[must_use]
 pub fn column_names(table: &TableSchema) -> Vec<String> {
-    let ours = |name: &str| system::NAMES.contains(&name);
+    let ours = |name: &str| SYSTEM_COLUMNS.contains(&name);
     let own: Vec<&str> = table
         .columns
         .iter()

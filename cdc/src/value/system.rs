@@ -10,17 +10,6 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
 use super::buffer::{Bytes, Fixed};
 use super::misfit::Fit;
 
-/// The names that are ours; a table's column of such a name is renamed.
-pub(crate) const NAMES: [&str; 7] = [
-    "_op",
-    "_lsn",
-    "_seq",
-    "_committed_at",
-    "_event_id",
-    "_unchanged",
-    "_as_text",
-];
-
 /// What happened to the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {

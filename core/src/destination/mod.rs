@@ -2,6 +2,7 @@
 
 mod queue;
 mod then;
+mod typed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::version::Versions;
 
 pub use queue::{Piece, Queue, QueueFeed, Rows};
 pub use then::{Jobs, Outcome, Then, Thens};
+pub use typed::{TypedAction, TypedJob, TypedQueue};
 
 /// A named system that events are loaded into, as a group of actions.
 ///

@@ -1,15 +1,16 @@
-//! Entries into jobs. Nothing is copied: a job's context and data are pieces of the block.
+//! Entries into jobs, and through them into rows. Nothing is copied: a job's context and data are pieces of the block.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::entry::{Entries, Entry};
+use super::rows::IntoRows;
 use crate::error::{Error, Result};
 use crate::event::{Block, FormatId, Schema, SchemaId};
 use crate::id::Id;
 use crate::job::{EventHead, Origin, QueuedJob};
 use crate::position::Position;
-use crate::source::{Asked, Completed, Decoded, Decoding, Format, Wanted};
+use crate::source::{Asked, Completed, Decoded, Decoding, Format, Limits, Takes, Wanted};
 
 /// The format of documents.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,39 +26,36 @@ impl Format for Documents {
     }
 
     fn decoding(&self, asked: Asked) -> Box<dyn Decoding> {
-        Box::new(IntoJobs {
+        let (takes, limits) = (asked.takes, asked.limits);
+        let reader = Reader {
             origins: Origins::new(asked.clone()),
             asked,
-            jobs: Vec::new(),
-        })
+        };
+        match takes {
+            Takes::Jobs => Box::new(IntoJobs {
+                reader,
+                limits,
+                jobs: Vec::new(),
+            }),
+            Takes::Rows => Box::new(IntoRows::new(reader, limits)),
+        }
     }
 }
 
 struct IntoJobs {
-    asked: Asked,
-    origins: Origins,
+    reader: Reader,
+    limits: Limits,
     jobs: Vec<QueuedJob>,
 }
 
 impl Decoding for IntoJobs {
     fn push(&mut self, block: &Block, wanted: &Wanted<'_>, out: &mut Vec<Decoded>) -> Result<()> {
-        let mut entries = Entries::of(block.body.clone());
-        let mut position = block.first;
-        while let Some((schema, unread)) = entries.peek()? {
-            if wanted.span.contains(position) && (wanted.schema)(schema) {
-                let job = self.job(block, position, unread.read(schema)?)?;
-                self.jobs.push(job);
-                if self.jobs.len() >= self.asked.limits.batch_rows {
-                    self.finish(out)?;
-                }
+        let mut reading = Reading::of(block);
+        while let Some((_, job)) = self.reader.next(&mut reading, wanted)? {
+            self.jobs.push(job);
+            if self.jobs.len() >= self.limits.batch_rows {
+                self.finish(out)?;
             }
-            position = position.next();
-        }
-        if position.since(block.first) != u64::from(block.count) {
-            return Err(Error::damaged(format!(
-                "the block at position {} does not hold {} events",
-                block.first, block.count
-            )));
         }
         Ok(())
     }
@@ -75,7 +73,59 @@ impl Decoding for IntoJobs {
     }
 }
 
-impl IntoJobs {
+/// A block being read.
+pub(super) struct Reading<'a> {
+    block: &'a Block,
+    entries: Entries,
+    position: Position,
+}
+
+impl Reading<'_> {
+    pub(super) fn of(block: &Block) -> Reading<'_> {
+        Reading {
+            block,
+            entries: Entries::of(block.body.clone()),
+            position: block.first,
+        }
+    }
+
+    /// # Errors
+    /// `Damaged` when the block came to its end too early or too late.
+    fn end(&self) -> Result<()> {
+        let (first, count) = (self.block.first, self.block.count);
+        if self.position.since(first) == u64::from(count) {
+            return Ok(());
+        }
+        Err(Error::damaged(format!(
+            "the block at position {first} does not hold {count} events"
+        )))
+    }
+}
+
+/// Makes jobs of entries.
+pub(super) struct Reader {
+    asked: Asked,
+    origins: Origins,
+}
+
+impl Reader {
+    /// The next job that is wanted, and the schema of its entry; none at the end of the block.
+    pub(super) fn next(
+        &mut self,
+        reading: &mut Reading<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Option<(SchemaId, QueuedJob)>> {
+        while let Some((schema, unread)) = reading.entries.peek()? {
+            let position = reading.position;
+            reading.position = position.next();
+            if wanted.span.contains(position) && (wanted.schema)(schema) {
+                let job = self.job(reading.block, position, unread.read(schema)?)?;
+                return Ok(Some((schema, job)));
+            }
+        }
+        reading.end().map(|()| None)
+    }
+
     fn job(&mut self, block: &Block, position: Position, entry: Entry) -> Result<QueuedJob> {
         let (store, lane) = (self.asked.store, self.asked.lane);
         let event = self.event(block, position, &entry)?;

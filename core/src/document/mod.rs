@@ -18,7 +18,9 @@
 
 mod decoding;
 mod entry;
+mod rows;
 mod wire;
 
 pub use decoding::Documents;
+pub(crate) use decoding::Origins;
 pub use entry::{Belongs, Entries, Entry, OwnJob, Place, Rejection, Unread, write};

@@ -11,6 +11,7 @@ use crate::destination::{Action, Piece, Queue, QueueFeed, Rows, Then, Thens, Too
 use crate::error::{Error, Result};
 use crate::event::{Block, FormatId, LaneId};
 use crate::position::{Position, Span};
+use crate::rows;
 use crate::source::{
     Asked, Completed, Decoded, Decoding, Format, Limits, Parked, StoreSchemas, Wanted,
 };
@@ -177,7 +178,8 @@ impl Decoder {
         if let Some(at) = decoders.iter().position(|(known, _)| *known == identity) {
             return Ok(at);
         }
-        decoders.push((identity, format.decoding(self.loader.asked())));
+        let decoding = rows::decoding(format.as_ref(), self.loader.asked());
+        decoders.push((identity, decoding));
         Ok(decoders.len() - 1)
     }
 

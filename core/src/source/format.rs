@@ -20,8 +20,12 @@ pub trait Format: fmt::Debug + Send + Sync + 'static {
     /// Its name, as people see it.
     fn name(&self) -> &'static str;
 
-    /// Starts decoding one batch. A format that hands out rows whatever is asked has them turned
-    /// into jobs by whoever asked.
+    /// Whether it hands out rows whatever is asked; [`crate::rows::decoding`] makes jobs of them then.
+    fn only_rows(&self) -> bool {
+        false
+    }
+
+    /// Starts decoding one batch.
     fn decoding(&self, asked: Asked) -> Box<dyn Decoding>;
 }
 

@@ -1,5 +1,6 @@
 //! What a source is: where events come from, and how their bytes are read again.
 
+mod change_log;
 mod event;
 mod format;
 mod trigger;
@@ -16,6 +17,7 @@ use crate::schedule::Interval;
 use crate::service::Toolkit;
 use crate::version::Versions;
 
+pub use change_log::{SCHEMA_KEY, SCHEMA_TABLE, SYSTEM_COLUMNS};
 pub use event::{Event, SubEvent};
 pub use format::{
     Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, StoreSchemas, Takes,

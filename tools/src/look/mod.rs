@@ -7,7 +7,6 @@
 mod events;
 mod filter;
 mod jobs;
-mod row;
 mod scan;
 mod transitions;
 

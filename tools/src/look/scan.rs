@@ -12,12 +12,13 @@ use blacksmith_core::event::{Block, FormatId, LaneId, SchemaId};
 use blacksmith_core::job::QueuedJob;
 use blacksmith_core::json::Json;
 use blacksmith_core::position::{Position, Span};
+use blacksmith_core::rows;
 use blacksmith_core::source::{Asked, Decoded, Decoding, Limits, StoreSchemas, Takes, Wanted};
 use blacksmith_core::store::Store;
 use serde_json::Value;
 
+use super::Look;
 use super::filter::Filter;
-use super::{Look, row};
 
 /// Positions looked at first; later windows are larger.
 const WINDOW_MIN: u64 = 1_024;
@@ -134,7 +135,11 @@ impl Look {
         Ok(known.decoding(Asked {
             schemas: Arc::new(StoreSchemas(Arc::clone(&self.store))),
             limits: Limits::default(),
-            takes: Takes::Rows,
+            takes: if known.only_rows() {
+                Takes::Rows
+            } else {
+                Takes::Jobs
+            },
             store: self.store.id(),
             lane: LaneId(0),
             default_version: None,
@@ -203,8 +208,8 @@ impl Window<'_> {
         );
     }
 
-    fn row(&mut self, schema: SchemaId, rows: &RecordBatch, index: usize) {
-        let Some(position) = position(rows, index) else {
+    fn row(&mut self, schema: SchemaId, batch: &RecordBatch, index: usize) {
+        let Some(position) = position(batch, index) else {
             return;
         };
         let received_at = self.received_at(position);
@@ -214,17 +219,18 @@ impl Window<'_> {
             received_at,
             source,
             trigger,
-            operation: operation(rows, index),
+            operation: operation(batch, index),
             rows: Vec::new(),
             parked: None,
         });
-        if !event.rows.is_empty() || (!self.with_rows && event.operation != operation(rows, index))
+        if !event.rows.is_empty() || (!self.with_rows && event.operation != operation(batch, index))
         {
             // A delete and an insert at one position: the update changed the key.
             event.operation = "update".to_owned();
         }
         if self.with_rows {
-            event.rows.push(row::object(rows, index));
+            let row = rows::object(batch, index);
+            event.rows.push(row.read().unwrap_or(Value::Null));
         }
     }
 
