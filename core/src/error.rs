@@ -50,6 +50,9 @@ impl Kind {
     }
 }
 
+/// Things that are wrong with one input, at most: a reply stays small whatever was sent.
+const VALIDATIONS_MAX: usize = 100;
+
 /// An error with its kind, a sentence of what happened, and a sentence of what to do.
 pub struct Error(Box<Inner>);
 
@@ -57,7 +60,19 @@ struct Inner {
     kind: Kind,
     what: String,
     help: Option<String>,
+    status: Option<u16>,
+    validations: Vec<Validation>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// One thing that is wrong with an input, and where.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Validation {
+    /// What is wrong.
+    pub message: String,
+    /// Where: the names or numbers that lead there from the outside in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
 }
 
 impl Error {
@@ -67,6 +82,8 @@ impl Error {
             kind,
             what: what.into(),
             help: None,
+            status: None,
+            validations: Vec::new(),
             source: None,
         }))
     }
@@ -113,6 +130,42 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Adds one thing that is wrong with the input, and where. At most 100 are kept.
+    #[must_use]
+    pub fn validation<P: Into<String>>(
+        mut self,
+        message: impl Into<String>,
+        path: impl IntoIterator<Item = P>,
+    ) -> Self {
+        if self.0.validations.len() < VALIDATIONS_MAX {
+            self.0.validations.push(Validation {
+                message: message.into(),
+                path: path.into_iter().map(Into::into).collect(),
+            });
+        }
+        self
+    }
+
+    /// Sets the HTTP status that whoever sent the input is answered with, in place of its kind's. From 400 to 599; others
+    /// count as 500.
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// The HTTP status that was set with [`Error::status`].
+    #[must_use]
+    pub fn status_code(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// What is wrong with the input, one by one.
+    #[must_use]
+    pub fn validations(&self) -> &[Validation] {
+        &self.0.validations
     }
 
     /// Puts "`place`: " before the message: the file, table, source or action concerned.

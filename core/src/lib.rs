@@ -14,6 +14,7 @@ pub mod position;
 pub mod event;
 pub mod id;
 pub mod json;
+pub mod fault;
 pub mod job;
 pub mod version;
 pub mod service;
@@ -28,6 +29,8 @@ pub mod document;
 pub mod rows;
 pub mod settings;
 pub mod destination;
+#[cfg(feature = "http")]
+pub mod server;
 pub mod gateway;
 pub mod queue;
 pub mod scheduler;
