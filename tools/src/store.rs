@@ -107,16 +107,16 @@ fn lanes(store: &LogStore) -> Table {
     let head = store.durable().upto();
     for lane in store.lanes() {
         let oldest = lane
-            .open
-            .first()
+            .open()
+            .next()
             .map(|open| format!("{} {}, attempt {}", open.span, open.status, open.attempt));
-        let discarded: u64 = lane.discarded.iter().map(|open| open.span.len()).sum();
+        let discarded: u64 = lane.discarded().map(|open| open.span.len()).sum();
         table.row([
             json!(*lane.name),
             json!(lane.start.0),
             json!(lane.settled_upto.0),
             json!(head.0.saturating_sub(lane.settled_upto.0)),
-            json!(lane.open.len()),
+            json!(lane.open().count()),
             json!(discarded),
             json!(oldest),
         ]);

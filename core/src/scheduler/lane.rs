@@ -147,9 +147,8 @@ pub fn start_lane(
     settings: LaneSettings,
 ) -> Result<LaneHandle> {
     let id = store.register_lane(&settings.name)?;
-    let mut lanes = store.lanes().into_iter();
-    let lane = lanes
-        .find(|lane| lane.id == id)
+    let lane = store
+        .lane(id)
         .ok_or_else(|| Error::stopped(format!("the store does not know its own lane {}", id.0)))?;
     let (flush, flush_upto) = watch::channel(Position::ZERO);
     let (standing_in, standing) = watch::channel(Standing {

@@ -86,7 +86,7 @@ impl Runner {
     fn resume(&mut self, lane: &Lane) -> Position {
         let now = self.clock.now();
         let mut next = lane.settled_upto.next();
-        for open in &lane.open {
+        for open in lane.open() {
             next = next.max(open.span.last.next());
             match open.status {
                 Status::Executing | Status::Failed | Status::Awaiting => {

@@ -4,11 +4,11 @@
 //! snapshot opens every segment, so that a restart reads one segment and old ones can be dropped.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::intervals::{Intervals, JobState};
 use super::record::{Decoder, Encoder, EventsHead, Record};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -16,8 +16,7 @@ use crate::event::{LaneId, Schema, SchemaId, SourceId, StateChange};
 use crate::job::{Status, Transition};
 use crate::position::{Position, Span};
 
-/// One action's lane: everything up to `settled_upto` is settled, and beyond it these spans have
-/// a history. What is in no span is acknowledged, or awaiting once the scheduler has filed it.
+/// One action's lane: which of its jobs stand where. Cheap to clone, and a clone stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
     /// Its number.
@@ -26,12 +25,11 @@ pub struct Lane {
     pub name: Arc<str>,
     /// The first position it is responsible for.
     pub start: Position,
-    /// Every job up to here is settled.
+    /// Every job up to here is settled. Goes back when an operator takes up a settled job again.
     pub settled_upto: Position,
-    /// Spans beyond `settled_upto` that have been touched, in order, none overlapping.
-    pub open: Vec<OpenSpan>,
-    /// Jobs given up, as spans in order: kept visible while their events are in the store.
-    pub discarded: Vec<OpenSpan>,
+    /// Whether an operator let go of it: what it has not settled keeps nothing in the store.
+    pub forgotten: bool,
+    states: Intervals,
 }
 
 /// A span of jobs in the same state.
@@ -43,115 +41,120 @@ pub struct OpenSpan {
     pub status: Status,
     /// The attempt it belongs to.
     pub attempt: u32,
-    /// Since when.
-    pub at: Timestamp,
+    /// Since when. Not kept for what succeeded.
+    pub at: Option<Timestamp>,
     /// Why, when it failed.
     pub error: Option<Arc<str>>,
 }
 
+/// Everything that may have happened to a job.
+const TOUCHED: [Status; 6] = [
+    Status::Awaiting,
+    Status::Executing,
+    Status::Succeeded,
+    Status::Failed,
+    Status::Discarded,
+    Status::Unknown,
+];
+
 impl Lane {
-    fn new(id: LaneId, name: &str, start: Position) -> Lane {
+    /// A lane of which nothing has happened yet.
+    #[must_use]
+    pub fn new(id: LaneId, name: &str, start: Position) -> Lane {
         Lane {
             id,
             name: Arc::from(name),
             start,
             settled_upto: start.previous(),
-            open: Vec::new(),
-            discarded: Vec::new(),
+            forgotten: false,
+            states: Intervals::new(start),
         }
     }
 
-    /// Takes a transition into account. The first final state of a job wins.
-    fn apply(&mut self, transition: &Transition) {
-        let Some(span) = self.beyond_settled(transition.span) else {
-            return;
-        };
-        let changed = OpenSpan {
-            span,
+    /// Takes a transition into account. The first final state of a job wins, except that an operator's
+    /// command may have it tried again.
+    pub fn apply(&mut self, transition: &Transition) {
+        let reopens = transition.command.is_some() && !transition.status.is_settled();
+        let succeeded = transition.status == Status::Succeeded;
+        let state = JobState {
             status: transition.status,
             attempt: transition.attempt,
-            at: transition.at,
+            at: (!succeeded).then_some(transition.at),
             error: transition.error.as_deref().map(Arc::from),
         };
-        let fresh = self.carve(span);
-        if changed.status == Status::Discarded {
-            for span in &fresh {
-                insert(&mut self.discarded, changed.over(*span));
-            }
+        let stays = |own: &JobState| own.status.is_settled() && !reopens;
+        let Some(changed) = self.states.set(transition.span, state, stays) else {
+            return;
+        };
+        if changed <= self.settled_upto {
+            self.settled_upto = changed.previous();
+        } else if changed == self.settled_upto.next() {
+            self.settled_upto = self.states.settled_upto(changed);
         }
-        for span in fresh {
-            insert(&mut self.open, changed.over(span));
-        }
-        self.advance();
     }
 
-    fn beyond_settled(&self, span: Span) -> Option<Span> {
-        let first = span.first.max(self.settled_upto.next());
-        (first <= span.last).then_some(Span {
-            first,
-            last: span.last,
-        })
+    /// The spans beyond `settled_upto` that have been touched, in order. What is not settled is cut as it
+    /// was reported. What is in no span is acknowledged.
+    pub fn open(&self) -> impl Iterator<Item = OpenSpan> {
+        let behind = Span::new(self.settled_upto.next(), Position::MAX);
+        self.spans(behind, &TOUCHED)
     }
 
-    /// Makes room for `span`: unsettled open spans are cut back, settled ones keep their place.
-    /// Returns the parts of `span` that are free now.
-    fn carve(&mut self, span: Span) -> Vec<Span> {
-        let touched = touched(&self.open, span);
-        let mut free = Vec::new();
-        let mut kept = Vec::new();
-        let mut next = span.first;
-        for open in &self.open[touched.clone()] {
-            if open.status.is_settled() {
-                free.push(Span::new(next, open.span.first.previous()));
-                next = open.span.last.next();
-                kept.push(open.clone());
-                continue;
-            }
-            let before = Span::new(open.span.first, span.first.previous());
-            let after = Span::new(span.last.next(), open.span.last);
-            let left = [before, after].into_iter().filter(|left| !left.is_empty());
-            kept.extend(left.map(|left| open.over(left)));
-        }
-        free.push(Span::new(next, span.last));
-        free.retain(|part| !part.is_empty());
-        self.open.splice(touched, kept);
-        free
+    /// Jobs given up, as spans in order: kept visible while their events are in the store.
+    pub fn discarded(&self) -> impl Iterator<Item = OpenSpan> {
+        self.spans(Span::new(self.start, Position::MAX), &[Status::Discarded])
     }
 
-    fn advance(&mut self) {
-        let mut settled = 0;
-        for open in &self.open {
-            if !open.status.is_settled() || open.span.first > self.settled_upto.next() {
-                break;
-            }
-            self.settled_upto = open.span.last;
-            settled += 1;
-        }
-        self.open.drain(..settled);
+    /// The touched spans inside `within` that stand in one of `statuses`, in order.
+    pub fn spans(&self, within: Span, statuses: &[Status]) -> impl Iterator<Item = OpenSpan> {
+        let touched = self.states.touched(within, statuses);
+        touched.map(|(span, state)| OpenSpan::new(span, state))
+    }
+
+    /// All positions inside `within` that the lane is responsible for and the store still knows of, as
+    /// spans in order; those that nothing has happened to are `acknowledged`.
+    pub fn all(&self, within: Span) -> impl Iterator<Item = OpenSpan> {
+        let all = self.states.all(within);
+        all.map(|(span, state)| OpenSpan::new(span, state))
+    }
+
+    /// Where the job at `position` stands.
+    #[must_use]
+    pub fn state(&self, position: Position) -> JobState {
+        self.states.get(position)
+    }
+
+    /// The last position that anything has happened to.
+    #[must_use]
+    pub fn touched_upto(&self) -> Position {
+        self.states.touched_upto()
+    }
+
+    /// How many spans are kept: what its state costs, at about 24 bytes each.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Forgets jobs whose events are not in the store any more.
+    pub(super) fn trim(&mut self, oldest: Position) {
+        self.states.trim(oldest);
+        // What a forgotten lane had not settled may be gone, too.
+        self.settled_upto = self.settled_upto.max(self.states.first().previous());
+        self.settled_upto = self.states.settled_upto(self.settled_upto.next());
     }
 }
 
 impl OpenSpan {
-    /// The same state over another span.
-    fn over(&self, span: Span) -> OpenSpan {
+    fn new(span: Span, state: &JobState) -> OpenSpan {
         OpenSpan {
             span,
-            ..self.clone()
+            status: state.status,
+            attempt: state.attempt,
+            at: state.at,
+            error: state.error.clone(),
         }
     }
-}
-
-/// The spans of a sorted row, none overlapping, that `span` touches.
-fn touched(row: &[OpenSpan], span: Span) -> Range<usize> {
-    let first = row.partition_point(|open| open.span.last < span.first);
-    let end = row.partition_point(|open| open.span.first <= span.last);
-    first..end.max(first)
-}
-
-/// Puts `open` into its place in a sorted row; most come in order, at the end.
-fn insert(row: &mut Vec<OpenSpan>, open: OpenSpan) {
-    let at = row.partition_point(|other| other.span.first < open.span.first);
-    row.insert(at, open);
 }
 
 /// The fold itself.
@@ -170,7 +173,14 @@ impl Catalog {
                 self.sources.insert(*id, Arc::from(name.as_str()));
             }
             Record::Lane { id, name, start } => {
-                self.lanes.insert(*id, Lane::new(*id, name, *start));
+                let lane = self.lanes.entry(*id);
+                let lane = lane.or_insert_with(|| Lane::new(*id, name, *start));
+                lane.forgotten = false;
+            }
+            Record::Forget { id } => {
+                if let Some(lane) = self.lanes.get_mut(id) {
+                    lane.forgotten = true;
+                }
             }
             Record::Schema(schema) => {
                 self.schemas.insert(schema.id, Arc::new(schema.clone()));
@@ -230,12 +240,23 @@ impl Catalog {
             .ok_or(SourceId(self.sources.len() as u32 + 1))
     }
 
-    /// The lane called `name`, or the number that it gets.
+    /// The lane called `name`, or the number that it gets: its own again, when it was forgotten.
     pub(super) fn lane_named(&self, name: &str) -> Result<LaneId, LaneId> {
         let known = self.lanes.values().find(|lane| &*lane.name == name);
-        known
-            .map(|lane| lane.id)
-            .ok_or(LaneId(self.lanes.len() as u32 + 1))
+        match known {
+            Some(lane) if lane.forgotten => Err(lane.id),
+            Some(lane) => Ok(lane.id),
+            None => Err(LaneId(self.lanes.len() as u32 + 1)),
+        }
+    }
+
+    pub(super) fn lane_to_forget(&self, name: &str) -> Result<LaneId> {
+        let known = self.lanes.values().find(|lane| &*lane.name == name);
+        known.map(|lane| lane.id).ok_or_else(|| {
+            let names: Vec<&str> = self.lanes.values().map(|lane| &*lane.name).collect();
+            Error::invalid(format!("no lane is called {name}"))
+                .help(format!("there is {}", names.join(", ")))
+        })
     }
 
     pub(super) fn next_schema(&self) -> SchemaId {
@@ -255,9 +276,17 @@ impl Catalog {
             .collect()
     }
 
-    /// The position up to which every lane is settled; none when there is no lane.
+    /// The position up to which every lane that counts is settled; none when there is no such lane.
     pub(super) fn settled_upto(&self) -> Option<Position> {
-        self.lanes.values().map(|lane| lane.settled_upto).min()
+        let counting = self.lanes.values().filter(|lane| !lane.forgotten);
+        counting.map(|lane| lane.settled_upto).min()
+    }
+
+    /// Forgets what concerns only events before `oldest`.
+    pub(super) fn trim(&mut self, oldest: Position) {
+        for lane in self.lanes.values_mut() {
+            lane.trim(oldest);
+        }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -307,27 +336,15 @@ impl Catalog {
     }
 }
 
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 fn encode_lane(out: &mut Encoder, lane: &Lane) {
     out.u32(lane.id.0);
     out.text(&lane.name);
     out.u64(lane.start.0);
     out.u64(lane.settled_upto.0);
-    out.list(&lane.open, |out, open| encode_open(out, lane.id, open));
-    out.list(&lane.discarded, |out, open| encode_open(out, lane.id, open));
-}
-
-fn encode_open(out: &mut Encoder, lane: LaneId, open: &OpenSpan) {
-    out.transition(&Transition {
-        lane,
-        span: open.span,
-        status: open.status,
-        attempt: open.attempt,
-        at: open.at,
-        error: open.error.as_deref().map(str::to_owned),
-        command: None,
-    });
+    out.u8(u8::from(lane.forgotten));
+    lane.states.encode(out);
 }
 
 fn decode_lane(input: &mut Decoder) -> Result<Lane> {
@@ -336,19 +353,8 @@ fn decode_lane(input: &mut Decoder) -> Result<Lane> {
         name: Arc::from(input.text()?),
         start: Position(input.u64()?),
         settled_upto: Position(input.u64()?),
-        open: input.list(decode_open)?,
-        discarded: input.list(decode_open)?,
-    })
-}
-
-fn decode_open(input: &mut Decoder) -> Result<OpenSpan> {
-    let transition = input.transition()?;
-    Ok(OpenSpan {
-        span: transition.span,
-        status: transition.status,
-        attempt: transition.attempt,
-        at: transition.at,
-        error: transition.error.map(Arc::from),
+        forgotten: input.u8()? != 0,
+        states: Intervals::decode(input)?,
     })
 }
 
@@ -356,6 +362,7 @@ fn decode_open(input: &mut Decoder) -> Result<OpenSpan> {
 mod tests {
     use super::*;
     use crate::event::About;
+    use crate::job::Command;
 
     fn span(first: u64, last: u64) -> Span {
         Span {
@@ -385,7 +392,7 @@ mod tests {
             attempt,
             at,
             error,
-            command: None,
+            command: (status == Status::Awaiting).then_some(Command::Retry),
         };
         catalog
             .apply(&Record::Transitions(vec![transition]))
@@ -402,7 +409,7 @@ mod tests {
         put(&mut catalog, 1, 10, Status::Succeeded, 1);
         let lane = &catalog.lanes[&LaneId(1)];
         assert_eq!(lane.settled_upto, Position(20));
-        assert!(lane.open.is_empty());
+        assert_eq!(lane.open().count(), 0);
     }
 
     #[test]
@@ -412,11 +419,7 @@ mod tests {
         put(&mut catalog, 4, 4, Status::Discarded, 1);
         put(&mut catalog, 1, 10, Status::Failed, 1);
         let lane = catalog.lanes[&LaneId(1)].clone();
-        let states: Vec<_> = lane
-            .open
-            .iter()
-            .map(|open| (open.span, open.status))
-            .collect();
+        let states: Vec<_> = lane.open().map(|open| (open.span, open.status)).collect();
         let failed = Status::Failed;
         assert_eq!(
             states,
@@ -429,8 +432,47 @@ mod tests {
         put(&mut catalog, 1, 10, Status::Succeeded, 2);
         let lane = &catalog.lanes[&LaneId(1)];
         assert_eq!(lane.settled_upto, Position(10));
-        assert_eq!(lane.discarded.len(), 1);
-        assert_eq!(lane.discarded[0].span, span(4, 4));
+        let discarded: Vec<_> = lane.discarded().map(|open| open.span).collect();
+        assert_eq!(discarded, [span(4, 4)]);
+    }
+
+    #[test]
+    fn an_operator_takes_up_settled_jobs_again_and_an_action_does_not() {
+        let mut catalog = catalog();
+        put(&mut catalog, 1, 10, Status::Succeeded, 1);
+        put(&mut catalog, 5, 5, Status::Failed, 2);
+        assert_eq!(catalog.lanes[&LaneId(1)].settled_upto, Position(10));
+        put(&mut catalog, 5, 6, Status::Awaiting, 1);
+        let lane = &catalog.lanes[&LaneId(1)];
+        assert_eq!(lane.settled_upto, Position(4));
+        let open: Vec<_> = lane.open().map(|open| (open.span, open.status)).collect();
+        let expected = [
+            (span(5, 6), Status::Awaiting),
+            (span(7, 10), Status::Succeeded),
+        ];
+        assert_eq!(open, expected);
+        put(&mut catalog, 5, 6, Status::Executing, 2);
+        put(&mut catalog, 5, 6, Status::Succeeded, 2);
+        assert_eq!(catalog.lanes[&LaneId(1)].settled_upto, Position(10));
+    }
+
+    #[test]
+    fn a_forgotten_lane_holds_nothing_until_it_is_registered_again() {
+        let mut catalog = catalog();
+        put(&mut catalog, 1, 3, Status::Succeeded, 1);
+        assert_eq!(catalog.settled_upto(), Some(Position(3)));
+        let id = LaneId(1);
+        catalog.apply(&Record::Forget { id }).unwrap();
+        assert_eq!(catalog.settled_upto(), None);
+        catalog.trim(Position(8));
+        let lane = Record::Lane {
+            id,
+            name: "lake/append".into(),
+            start: Position(8),
+        };
+        catalog.apply(&lane).unwrap();
+        assert_eq!(catalog.settled_upto(), Some(Position(7)));
+        assert_eq!(catalog.lanes[&id].start, Position(1));
     }
 
     #[test]

@@ -377,7 +377,7 @@ pub fn a_lane_settles_without_gaps(store: Arc<dyn Store>) {
     );
     record(&store, &[transition(lane, 11, 20, Status::Succeeded)]);
     assert_eq!(store.settled_in(lane), Some(Position(0)));
-    assert_eq!(standing(&store, lane).open.len(), 2);
+    assert_eq!(standing(&store, lane).open().count(), 2);
     record(
         &store,
         &[
@@ -386,8 +386,8 @@ pub fn a_lane_settles_without_gaps(store: Arc<dyn Store>) {
         ],
     );
     let lane = standing(&store, lane);
-    assert_eq!((lane.settled_upto, lane.open.len()), (Position(20), 0));
-    let discarded: Vec<_> = lane.discarded.iter().map(|open| open.span).collect();
+    assert_eq!((lane.settled_upto, lane.open().count()), (Position(20), 0));
+    let discarded: Vec<_> = lane.discarded().map(|open| open.span).collect();
     assert_eq!(
         discarded,
         [span(4, 4)],

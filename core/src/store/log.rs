@@ -235,6 +235,18 @@ impl Store for LogStore {
         self.with_catalog(|catalog| catalog.lanes.values().cloned().collect())
     }
 
+    fn lane(&self, id: LaneId) -> Option<Lane> {
+        self.with_catalog(|catalog| catalog.lanes.get(&id).cloned())
+    }
+
+    fn forget_lane(&self, action: &str) -> Result<()> {
+        let forgotten = self.append_record(|catalog| {
+            let id = catalog.lane_to_forget(action)?;
+            Ok(Record::Forget { id })
+        });
+        forgotten?.wait(ROOM_WAIT)
+    }
+
     fn settled_in(&self, lane: LaneId) -> Option<Position> {
         self.with_catalog(|catalog| Some(catalog.lanes.get(&lane)?.settled_upto))
     }

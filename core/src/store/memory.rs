@@ -98,6 +98,7 @@ impl Held {
         let dropped = Span::new(first, self.oldest().previous());
         if !dropped.is_empty() {
             let oldest = self.oldest();
+            self.catalog.trim(oldest);
             self.transitions.retain(|kept| kept.span.last >= oldest);
         }
         dropped
@@ -235,6 +236,19 @@ impl Store for MemoryStore {
 
     fn lanes(&self) -> Vec<Lane> {
         self.held().catalog.lanes.values().cloned().collect()
+    }
+
+    fn lane(&self, id: LaneId) -> Option<Lane> {
+        self.held().catalog.lanes.get(&id).cloned()
+    }
+
+    fn forget_lane(&self, action: &str) -> Result<()> {
+        let forgotten: Result<_> = self.change(|held| {
+            let id = held.catalog.lane_to_forget(action)?;
+            held.catalog.apply(&Record::Forget { id })?;
+            Ok(((), 0))
+        });
+        forgotten.map(|_| ())
     }
 
     fn settled_in(&self, lane: LaneId) -> Option<Position> {

@@ -4,12 +4,13 @@
 //! transitions of jobs. One order for all of it. [`log`](log/index.html) keeps it in the embedded
 //! event log, [`memory`] in memory; `conformance` (a feature, for tests) is what both have to keep.
 
+mod record;
+mod intervals;
 pub mod catalog;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod log;
 pub mod memory;
-mod record;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::log::{Durable, Receipt};
 use crate::position::{Position, Span};
 
 pub use catalog::{Lane, OpenSpan};
+pub use intervals::JobState;
 
 /// The name under which jobs that follow others up are kept: no source of a user can be called so.
 pub const FOLLOW_UPS: &str = "@follow-ups";
@@ -58,8 +60,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Names of all sources, by number.
     fn sources(&self) -> Vec<(SourceId, Arc<str>)>;
 
-    /// All lanes and where they stand.
+    /// All lanes and where they stand. Cheap: the states of jobs are shared, not copied.
     fn lanes(&self) -> Vec<Lane>;
+
+    /// The lane with this number, as [`Store::lanes`] gives it.
+    fn lane(&self, id: LaneId) -> Option<Lane>;
+
+    /// Lets go of the lane called `destination/action`: what it has not settled is not kept for it any
+    /// more. Registering it again takes it up where it stood, as far as its events are still there.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such lane, or the store is fenced.
+    fn forget_lane(&self, action: &str) -> Result<()>;
 
     /// The position up to which `lane` has settled every job; none when there is no such lane.
     fn settled_in(&self, lane: LaneId) -> Option<Position>;

@@ -1,4 +1,4 @@
-//! What the store writes into the log: eight kinds of records, each the body of one frame.
+//! What the store writes into the log: nine kinds of records, each the body of one frame.
 //!
 //! A record is a short head, encoded here, and for events the bytes as they arrived, untouched:
 //! `[head length u32][head][events]`. Integers are little-endian, strings and lists are preceded by
@@ -14,6 +14,7 @@
 //! | 6 | what a source remembers | no |
 //! | 7 | transitions of jobs | no |
 //! | 8 | transitions of jobs, and the jobs that follow them up | one for each job that follows |
+//! | 9 | an operator let go of a lane | no |
 
 use std::sync::Arc;
 
@@ -54,6 +55,9 @@ pub(super) enum Record {
         transitions: Vec<Transition>,
         jobs: EventsHead,
     },
+    Forget {
+        id: LaneId,
+    },
 }
 
 /// What precedes the bytes of events, and what is said at the commit of staged ones.
@@ -87,6 +91,7 @@ impl Record {
             Record::State { .. } => 6,
             Record::Transitions(_) => KIND_TRANSITIONS,
             Record::FollowUp { .. } => KIND_FOLLOW_UP,
+            Record::Forget { .. } => 9,
         }
     }
 
@@ -120,6 +125,7 @@ impl Record {
                 out.list(transitions, Encoder::transition);
                 out.events(jobs);
             }
+            Record::Forget { id } => out.u32(id.0),
         }
         out.finish()
     }
@@ -158,6 +164,9 @@ impl Record {
                 transitions: head.list(Decoder::transition)?,
                 jobs: head.events()?,
             },
+            9 => Record::Forget {
+                id: LaneId(head.u32()?),
+            },
             other => {
                 return Err(Error::damaged(format!(
                     "the log holds a record of unknown kind {other}"
@@ -191,6 +200,16 @@ impl Encoder {
 
     pub(super) fn u64(&mut self, value: u64) {
         self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Seven bits in each byte, the lowest first; the top bit says that more follow.
+    pub(super) fn varint(&mut self, value: u64) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.out.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.out.push(rest as u8);
     }
 
     pub(super) fn bytes(&mut self, value: &[u8]) {
@@ -304,6 +323,18 @@ impl Decoder {
         let mut value = [0; 8];
         value.copy_from_slice(&self.take(8)?);
         Ok(u64::from_le_bytes(value))
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Error::damaged("a record of the log holds a broken number"))
     }
 
     pub(super) fn bytes(&mut self) -> Result<Bytes> {
@@ -492,6 +523,7 @@ mod tests {
                 changes: Vec::new(),
             },
             Record::Transitions(vec![transition]),
+            Record::Forget { id: LaneId(7) },
         ]
     }
 

@@ -121,7 +121,8 @@ fn what_is_appended_is_there_after_a_restart_with_all_names_and_state() {
     assert_eq!(&**store.schema(schema).unwrap().trigger(), "public.orders");
     assert_eq!(store.recall(source, "resume").unwrap(), "7");
     assert_eq!(spans(&store, 1), [(1, 10)]);
-    assert_eq!(store.lanes()[0].open[0].status, Status::Executing);
+    let open: Vec<_> = store.lanes()[0].open().map(|open| open.status).collect();
+    assert_eq!(open, [Status::Executing]);
     let history = store
         .transitions(Some(lane), Span::new(Position(3), Position(3)), 10)
         .unwrap();

@@ -136,16 +136,12 @@ impl Look {
         let history = self
             .store
             .transitions(None, Span { first, last }, usize::MAX)?;
-        for job in jobs
-            .iter_mut()
-            .filter(|job| job.standing.attempts.is_none())
-        {
+        for job in jobs.iter_mut().filter(|job| job.standing.since.is_none()) {
             let last = history.iter().rev().find(|transition| {
                 transition.lane == job.lane.id
                     && transition.span.contains(job.event.position)
                     && transition.status == job.standing.status
             });
-            job.standing.attempts = last.map(|transition| transition.attempt);
             job.standing.since = last.map(|transition| transition.at);
         }
         Ok(())
@@ -187,29 +183,12 @@ impl Job {
 
 impl Standing {
     fn of(lane: &Lane, position: Position) -> Standing {
-        let touched = lane
-            .discarded
-            .iter()
-            .chain(&lane.open)
-            .find(|open| open.span.contains(position));
-        if let Some(open) = touched {
-            return Standing {
-                status: open.status,
-                attempts: Some(open.attempt),
-                since: Some(open.at),
-                error: open.error.clone(),
-            };
-        }
-        let is_settled = position <= lane.settled_upto;
+        let state = lane.state(position);
         Standing {
-            status: if is_settled {
-                Status::Succeeded
-            } else {
-                Status::Acknowledged
-            },
-            attempts: (!is_settled).then_some(0),
-            since: None,
-            error: None,
+            status: state.status,
+            attempts: Some(state.attempt),
+            since: state.at,
+            error: state.error,
         }
     }
 }
@@ -223,14 +202,8 @@ fn spans(lane: &Lane, filter: &Filter, head: Position) -> Vec<Span> {
     let of_open = |status: &Status| !matches!(status, Status::Succeeded | Status::Acknowledged);
     let candidates = match !filter.statuses.is_empty() && filter.statuses.iter().all(of_open) {
         true => {
-            let touched = lane.discarded.iter().chain(&lane.open);
-            let mut spans: Vec<Span> = touched
-                .filter(|open| filter.wants_status(open.status))
-                .map(|open| open.span)
-                .collect();
-            spans.sort_by_key(|span| span.first);
-            spans.dedup();
-            spans
+            let touched = lane.spans(whole, &filter.statuses);
+            touched.map(|open| open.span).collect()
         }
         false => vec![Span {
             first: lane.start,
@@ -248,15 +221,16 @@ fn spans(lane: &Lane, filter: &Filter, head: Position) -> Vec<Span> {
 mod tests {
     use super::*;
     use blacksmith_core::event::LaneId;
-    use blacksmith_core::store::OpenSpan;
 
-    fn open(first: u64, last: u64, status: Status) -> OpenSpan {
-        OpenSpan {
+    fn change(first: u64, last: u64, status: Status) -> Transition {
+        Transition {
+            lane: LaneId(1),
             span: span(first, last),
             status,
             attempt: 2,
             at: Timestamp(5),
-            error: Some(Arc::from("why")),
+            error: Some("why".to_owned()),
+            command: None,
         }
     }
 
@@ -268,14 +242,11 @@ mod tests {
     }
 
     fn lane() -> Lane {
-        Lane {
-            id: LaneId(1),
-            name: "lake/append".into(),
-            start: Position(5),
-            settled_upto: Position(50),
-            open: vec![open(61, 70, Status::Failed)],
-            discarded: vec![open(20, 21, Status::Discarded)],
-        }
+        let mut lane = Lane::new(LaneId(1), "lake/append", Position(5));
+        lane.apply(&change(20, 21, Status::Discarded));
+        lane.apply(&change(5, 50, Status::Succeeded));
+        lane.apply(&change(61, 70, Status::Failed));
+        lane
     }
 
     #[test]

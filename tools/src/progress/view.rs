@@ -119,14 +119,14 @@ impl LaneView {
             behind: head.0.saturating_sub(lane.settled_upto.0),
             events_per_second,
             state: LaneState::of(lane, head),
-            discarded: lane.discarded.iter().map(|open| open.span.len()).sum(),
+            discarded: lane.discarded().map(|open| open.span.len()).sum(),
         }
     }
 }
 
 impl LaneState {
     fn of(lane: &Lane, head: Position) -> Self {
-        let first = |status| lane.open.iter().find(move |open| open.status == status);
+        let first = |status| lane.open().find(move |open| open.status == status);
         if let Some(open) = first(Status::Executing) {
             return LaneState::Loading {
                 events: open.span.len(),
@@ -177,22 +177,21 @@ fn per_second(now: u64, before: u64, elapsed: Duration) -> u64 {
 mod tests {
     use super::*;
     use blacksmith_core::event::LaneId;
+    use blacksmith_core::job::Transition;
     use blacksmith_core::position::Span;
-    use blacksmith_core::store::OpenSpan;
 
-    fn lane(settled_upto: u64, open: Vec<OpenSpan>) -> Lane {
-        Lane {
-            id: LaneId(1),
-            name: "lake/append".into(),
-            start: Position(1),
-            settled_upto: Position(settled_upto),
-            open,
-            discarded: Vec::new(),
+    fn lane(settled_upto: u64, open: Vec<Transition>) -> Lane {
+        let mut lane = Lane::new(LaneId(1), "lake/append", Position(1));
+        let settled = (settled_upto > 0).then(|| open_span(1, settled_upto, Status::Succeeded));
+        for transition in settled.into_iter().chain(open) {
+            lane.apply(&transition);
         }
+        lane
     }
 
-    fn open(first: u64, last: u64, status: Status) -> OpenSpan {
-        OpenSpan {
+    fn open_span(first: u64, last: u64, status: Status) -> Transition {
+        Transition {
+            lane: LaneId(1),
             span: Span {
                 first: Position(first),
                 last: Position(last),
@@ -201,6 +200,7 @@ mod tests {
             attempt: 3,
             at: Timestamp(0),
             error: Some("no space left".into()),
+            command: None,
         }
     }
 
@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn a_lane_says_what_it_does_the_most_active_first() {
         let state = |head, open| LaneState::of(&lane(10, open), Position(head));
-        let failed = || open(11, 20, Status::Failed);
+        let failed = || open_span(11, 20, Status::Failed);
         assert_eq!(state(10, Vec::new()), LaneState::Idle);
         assert_eq!(state(15, Vec::new()), LaneState::Gathering);
         assert_eq!(
-            state(30, vec![open(21, 30, Status::Unknown)]),
+            state(30, vec![open_span(21, 30, Status::Unknown)]),
             LaneState::Unknown
         );
         let error = "no space left".to_owned();
@@ -301,7 +301,7 @@ mod tests {
             attempt: 3,
         };
         assert_eq!(
-            state(30, vec![failed(), open(21, 30, Status::Executing)]),
+            state(30, vec![failed(), open_span(21, 30, Status::Executing)]),
             loading
         );
     }

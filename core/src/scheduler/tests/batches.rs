@@ -50,7 +50,7 @@ async fn a_batch_is_recorded_as_executing_before_it_is_loaded() {
     lab.settled(10).await;
     let expected = [(1, 10, Status::Executing, 1), (1, 10, Status::Succeeded, 1)];
     assert_eq!(lab.history(), expected);
-    assert!(lab.standing().open.is_empty());
+    assert_eq!(lab.standing().open().count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,7 +155,7 @@ struct Scripted {
 impl Scripted {
     fn recorded(&self, span: Span) -> Option<(Status, u32)> {
         let lanes = self.store.get().unwrap().lanes();
-        let mut open = lanes.iter().flat_map(|lane| &lane.open);
+        let mut open = lanes.iter().flat_map(Lane::open);
         let open = open.find(|open| open.span == span)?;
         Some((open.status, open.attempt))
     }
@@ -390,10 +390,8 @@ impl Lab {
     }
 }
 
-fn discarded(lane: &Lane) -> Vec<(Span, &str)> {
-    let describe = |open: &'_ OpenSpan| open.span;
-    let reasons = lane.discarded.iter();
-    reasons
-        .map(|open| (describe(open), open.error.as_deref().unwrap_or_default()))
-        .collect()
+fn discarded(lane: &Lane) -> Vec<(Span, String)> {
+    let reason = |open: &OpenSpan| open.error.as_deref().unwrap_or_default().to_owned();
+    let discarded = lane.discarded();
+    discarded.map(|open| (open.span, reason(&open))).collect()
 }

@@ -63,7 +63,7 @@ async fn a_stop_lets_the_load_in_hand_come_to_its_end_and_begins_no_other() {
     told.notify_one();
     lab.lane.stop().await.unwrap();
     let lane = lab.store.lanes().remove(0);
-    assert_eq!((lane.settled_upto, lane.open.len()), (Position(10), 0));
+    assert_eq!((lane.settled_upto, lane.open().count()), (Position(10), 0));
     assert!(
         lab.seen.recv().await.is_none(),
         "the second batch was not begun"

@@ -1,0 +1,648 @@
+//! The state of every job of one lane, kept by interval: a million jobs in one state are one piece.
+//!
+//! The positions from the first on are cut into **pieces**, each in one state or untouched. Pieces lie
+//! in **chunks** of at most [`PIECES_MAX`], chunks in a tree by their first position, so a change costs the
+//! logarithm of their number and what it touches. Chunks are shared: a clone copies the tree alone, so
+//! whoever looks or writes a snapshot has the state of one moment without holding anybody up.
+//!
+//! What is settled alike is merged. What is not settled keeps the cuts that transitions made: a batch that
+//! was executing must be found again as the same batch.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::record::{Decoder, Encoder};
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::job::Status;
+use crate::position::{Position, Span};
+
+/// Pieces of one chunk: 16 bytes each, copied when a chunk that somebody looks at changes.
+const PIECES_MAX: usize = 128;
+/// A chunk that shrinks below this is joined with the one behind it.
+const PIECES_MIN: usize = PIECES_MAX / 4;
+/// States that are looked through before a new one is kept: neighbours mostly failed alike.
+const RECENT_MAX: usize = 8;
+
+/// The state of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobState {
+    /// Where it stands.
+    pub status: Status,
+    /// The attempt it belongs to; 0 before the first.
+    pub attempt: u32,
+    /// Since when. Not kept for what succeeded, and there is none before the first transition: the
+    /// history knows.
+    pub at: Option<Timestamp>,
+    /// Why, when it failed, was discarded, or is unknown.
+    pub error: Option<Arc<str>>,
+}
+
+impl JobState {
+    /// The state of a job that nothing has happened to.
+    pub(super) const UNTOUCHED: JobState = JobState {
+        status: Status::Acknowledged,
+        attempt: 0,
+        at: None,
+        error: None,
+    };
+}
+
+/// Statuses as bits, by their code.
+fn bit(status: Status) -> u8 {
+    1 << status.code()
+}
+
+const UNSETTLED: u8 = !(1 << Status::Succeeded as u8 | 1 << Status::Discarded as u8);
+
+/// Positions from `first` up to the next piece, in one state; none: untouched.
+#[derive(Debug, Clone)]
+struct Piece {
+    first: u64,
+    state: Option<Arc<JobState>>,
+}
+
+impl Piece {
+    fn status(&self) -> Status {
+        let status = self.state.as_ref().map(|state| state.status);
+        status.unwrap_or(Status::Acknowledged)
+    }
+
+    /// Whether this piece and the one behind it are one.
+    fn joins(&self, behind: &Piece) -> bool {
+        let same = match (&self.state, &behind.state) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other) || own == other,
+            (None, None) => return true,
+            _ => false,
+        };
+        same && self.status().is_settled()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Chunk {
+    pieces: Vec<Piece>,
+    /// Which statuses occur, as [`bit`]s.
+    has: u8,
+}
+
+impl Chunk {
+    fn of(pieces: Vec<Piece>) -> Chunk {
+        let has = pieces
+            .iter()
+            .fold(0, |has, piece| has | bit(piece.status()));
+        Chunk { pieces, has }
+    }
+
+    /// The piece that holds `position`, which is not before the first.
+    fn index(&self, position: u64) -> usize {
+        let behind = self.pieces.partition_point(|piece| piece.first <= position);
+        behind.saturating_sub(1)
+    }
+}
+
+/// The states of all positions from a first one on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Intervals {
+    /// By the first position of each. Never empty, and the last piece is untouched.
+    chunks: BTreeMap<u64, Arc<Chunk>>,
+    recent: VecDeque<Arc<JobState>>,
+}
+
+impl PartialEq for Intervals {
+    fn eq(&self, other: &Intervals) -> bool {
+        self.pieces(Position::ZERO).eq(other.pieces(Position::ZERO))
+    }
+}
+
+impl Eq for Intervals {}
+
+impl Intervals {
+    /// Everything from `first` on, untouched.
+    pub(super) fn new(first: Position) -> Intervals {
+        let untouched = Piece {
+            first: first.0,
+            state: None,
+        };
+        Intervals {
+            chunks: BTreeMap::from([(first.0, Arc::new(Chunk::of(vec![untouched])))]),
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Puts the jobs of `span` into `state`, but for those whose state `stays`. Returns the first
+    /// position that changed.
+    pub(super) fn set(
+        &mut self,
+        span: Span,
+        state: JobState,
+        stays: impl Fn(&JobState) -> bool,
+    ) -> Option<Position> {
+        let span = self.within(span)?;
+        let state = self.intern(state);
+        let (pieces, end) = self.take(span);
+        let is_tail = end == u64::MAX;
+        let mut changing = Changing {
+            out: Vec::with_capacity(pieces.len() + 2),
+            state,
+            span,
+            changed: None,
+            reached: None,
+        };
+        let ends = pieces.iter().skip(1).map(|piece| piece.first - 1);
+        let ends: Vec<u64> = ends.chain([end]).collect();
+        for (piece, last) in pieces.into_iter().zip(ends) {
+            changing.piece(piece, last, &stays);
+        }
+        let Changing { out, changed, .. } = changing;
+        self.put(out, is_tail);
+        changed.map(Position)
+    }
+
+    /// The part of `span` that is kept here. The last position of all is never given to an event.
+    fn within(&self, span: Span) -> Option<Span> {
+        let last = Position(Position::MAX.0 - 1);
+        span.intersection(Span::new(self.first(), last))
+    }
+
+    /// The first position kept.
+    pub(super) fn first(&self) -> Position {
+        Position(self.chunks.first_key_value().map_or(0, |(first, _)| *first))
+    }
+
+    fn intern(&mut self, state: JobState) -> Arc<JobState> {
+        let known = self.recent.iter().find(|known| ***known == state);
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let state = Arc::new(state);
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Arc::clone(&state));
+        state
+    }
+
+    /// Takes out the chunks that `span` and its neighbours lie in, and one more when little is left;
+    /// with the last position they cover.
+    fn take(&mut self, span: Span) -> (Vec<Piece>, u64) {
+        let from = self.key_of(span.first.0.saturating_sub(1));
+        let keys: Vec<u64> = self
+            .chunks
+            .range(from..=span.last.0 + 1)
+            .map(|(key, _)| *key)
+            .collect();
+        let mut pieces = Vec::new();
+        for key in keys {
+            self.take_chunk(key, &mut pieces);
+        }
+        if pieces.len() < PIECES_MIN
+            && let Some(next) = self.key_after(span.last.0)
+        {
+            self.take_chunk(next, &mut pieces);
+        }
+        let last = pieces.last().map_or(span.last.0, |piece| piece.first);
+        let end = self.key_after(last);
+        (pieces, end.map_or(u64::MAX, |next| next - 1))
+    }
+
+    fn take_chunk(&mut self, key: u64, into: &mut Vec<Piece>) {
+        if let Some(chunk) = self.chunks.remove(&key) {
+            match Arc::try_unwrap(chunk) {
+                Ok(chunk) => into.extend(chunk.pieces),
+                Err(shared) => into.extend_from_slice(&shared.pieces),
+            }
+        }
+    }
+
+    fn key_of(&self, position: u64) -> u64 {
+        let holding = self.chunks.range(..=position).next_back();
+        holding.map_or(position, |(key, _)| *key)
+    }
+
+    fn key_after(&self, position: u64) -> Option<u64> {
+        let after = self.chunks.range(position.saturating_add(1)..).next();
+        after.map(|(key, _)| *key)
+    }
+
+    /// Puts pieces back as chunks: full ones at the end, where more will come, else of even size.
+    fn put(&mut self, pieces: Vec<Piece>, is_tail: bool) {
+        let size = match pieces.len() {
+            count if count <= PIECES_MAX || is_tail => PIECES_MAX,
+            count => count.div_ceil(count.div_ceil(PIECES_MAX)),
+        };
+        let mut rest = pieces.into_iter();
+        loop {
+            let mut chunk = Vec::with_capacity(size.min(rest.len()));
+            chunk.extend(rest.by_ref().take(size));
+            let Some(first) = chunk.first().map(|piece| piece.first) else {
+                return;
+            };
+            self.chunks.insert(first, Arc::new(Chunk::of(chunk)));
+        }
+    }
+
+    /// The state of the job at `position`; untouched, when it is before all that is kept.
+    pub(super) fn get(&self, position: Position) -> JobState {
+        let holding = self.chunks.range(..=position.0).next_back();
+        let piece = holding.and_then(|(_, chunk)| chunk.pieces.get(chunk.index(position.0)));
+        let state = piece.and_then(|piece| piece.state.as_deref());
+        state.unwrap_or(&JobState::UNTOUCHED).clone()
+    }
+
+    /// The last position of the settled jobs that begin at `from` without a gap; the one before
+    /// `from` when the job there is not settled.
+    pub(super) fn settled_upto(&self, from: Position) -> Position {
+        let from = from.max(self.first());
+        let behind = self.chunks.range(self.key_of(from.0)..);
+        for (_, chunk) in behind.filter(|(_, chunk)| chunk.has & UNSETTLED != 0) {
+            let pieces = chunk.pieces.iter().skip(chunk.index(from.0));
+            let mut open = pieces.filter(|piece| !piece.status().is_settled());
+            if let Some(open) = open.next() {
+                return Position(open.first).max(from).previous();
+            }
+        }
+        Position(Position::MAX.0 - 1)
+    }
+
+    /// The pieces that reach `from` or lie behind it, untouched ones included, in order.
+    fn pieces(&self, from: Position) -> impl Iterator<Item = (Span, Option<&Arc<JobState>>)> {
+        self.pieces_with(from, u8::MAX)
+    }
+
+    /// As [`Intervals::pieces`], but chunks without any of these statuses may be left out.
+    fn pieces_with(
+        &self,
+        from: Position,
+        statuses: u8,
+    ) -> impl Iterator<Item = (Span, Option<&Arc<JobState>>)> {
+        let chunks = self.chunks.range(self.key_of(from.0)..);
+        let found = chunks.filter(move |(_, chunk)| chunk.has & statuses != 0);
+        let pieces = found.flat_map(move |(key, chunk)| {
+            let end = self.key_after(*key).map_or(u64::MAX, |next| next - 1);
+            let behind = chunk.pieces.iter().skip(1).map(|piece| piece.first - 1);
+            let ends = behind.chain([end]);
+            chunk.pieces.iter().zip(ends)
+        });
+        let reaching = pieces.filter(move |(_, last)| *last >= from.0);
+        reaching.map(|(piece, last)| {
+            let span = Span::new(Position(piece.first), Position(last));
+            (span, piece.state.as_ref())
+        })
+    }
+
+    /// The touched pieces in `span` whose status is one of `statuses`, cut to it, in order.
+    pub(super) fn touched(
+        &self,
+        span: Span,
+        statuses: &[Status],
+    ) -> impl Iterator<Item = (Span, &JobState)> {
+        let wanted = statuses.iter().fold(0, |bits, status| bits | bit(*status));
+        let pieces = self.pieces_with(span.first, wanted);
+        let inside = pieces.take_while(move |(piece, _)| piece.first <= span.last);
+        inside.filter_map(move |(piece, state)| {
+            let state = state.filter(|state| bit(state.status) & wanted != 0)?;
+            Some((piece.intersection(span)?, &**state))
+        })
+    }
+
+    /// All pieces in `span`, cut to it, in order; those untouched as such.
+    pub(super) fn all(&self, span: Span) -> impl Iterator<Item = (Span, &JobState)> {
+        let pieces = self.pieces(span.first);
+        let inside = pieces.take_while(move |(piece, _)| piece.first <= span.last);
+        inside.filter_map(move |(piece, state)| {
+            let state = state.map_or(&JobState::UNTOUCHED, |state| &**state);
+            Some((piece.intersection(span)?, state))
+        })
+    }
+
+    /// The last position that was ever touched; the one before the first when none was.
+    pub(super) fn touched_upto(&self) -> Position {
+        let last = self.chunks.last_key_value();
+        let last = last.and_then(|(_, chunk)| chunk.pieces.last());
+        Position(last.map_or(0, |piece| piece.first)).previous()
+    }
+
+    /// Forgets everything before `oldest`.
+    pub(super) fn trim(&mut self, oldest: Position) {
+        let oldest = oldest.0.min(u64::MAX - 1);
+        if oldest <= self.first().0 {
+            return;
+        }
+        let key = self.key_of(oldest);
+        let mut kept = self.chunks.split_off(&key);
+        if let Some(chunk) = kept.remove(&key) {
+            let mut pieces = chunk.pieces[chunk.index(oldest)..].to_vec();
+            if let Some(first) = pieces.first_mut() {
+                first.first = oldest;
+            }
+            kept.insert(oldest, Arc::new(Chunk::of(pieces)));
+        }
+        self.chunks = kept;
+    }
+
+    /// Pieces kept, those untouched included.
+    pub(super) fn len(&self) -> usize {
+        self.chunks.values().map(|chunk| chunk.pieces.len()).sum()
+    }
+
+    /// An upper bound of the bytes that [`Intervals::encode`] writes, found without looking at states.
+    pub(super) fn encoded_bytes_max(&self) -> usize {
+        /// A position further on and the number of a state, as varints; mostly it is a third of it.
+        const PIECE_BYTES: usize = 16;
+        64 + self.len() * PIECE_BYTES
+    }
+
+    /// Writes pieces as distances and numbers of states: a few bytes each.
+    pub(super) fn encode(&self, out: &mut Encoder) {
+        let mut states: Vec<&Arc<JobState>> = Vec::new();
+        let mut numbers = std::collections::HashMap::new();
+        let mut before = None;
+        for (_, state) in self.pieces(Position::ZERO) {
+            if let Some(state) = state
+                && before != Some(Arc::as_ptr(state))
+            {
+                before = Some(Arc::as_ptr(state));
+                numbers.entry(Arc::as_ptr(state)).or_insert_with(|| {
+                    states.push(state);
+                    states.len() as u64
+                });
+            }
+        }
+        out.varint(states.len() as u64);
+        states.iter().for_each(|state| encode_state(out, state));
+        out.varint(self.len() as u64);
+        let mut last = 0;
+        for (span, state) in self.pieces(Position::ZERO) {
+            out.varint(span.first.0 - last);
+            last = span.first.0;
+            let number = state.map(|state| numbers[&Arc::as_ptr(state)]);
+            out.varint(number.unwrap_or(0));
+        }
+    }
+
+    pub(super) fn decode(input: &mut Decoder) -> Result<Intervals> {
+        let mut states = Vec::new();
+        for _ in 0..input.varint()? {
+            states.push(Arc::new(decode_state(input)?));
+        }
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut last = 0u64;
+        for index in 0..input.varint()? {
+            let distance = input.varint()?;
+            let first = last.checked_add(distance);
+            let first = first.filter(|_| distance > 0 || index == 0);
+            let number = input.varint()?;
+            let state = match number.checked_sub(1) {
+                None => Some(None),
+                Some(at) => states.get(at as usize).map(|state| Some(Arc::clone(state))),
+            };
+            let (Some(first), Some(state)) = (first, state) else {
+                return Err(impossible());
+            };
+            pieces.push(Piece { first, state });
+            last = first;
+        }
+        if pieces.last().is_none_or(|piece| piece.state.is_some()) {
+            return Err(impossible());
+        }
+        let mut intervals = Intervals {
+            chunks: BTreeMap::new(),
+            recent: VecDeque::new(),
+        };
+        intervals.put(pieces, true);
+        Ok(intervals)
+    }
+}
+
+fn impossible() -> Error {
+    Error::damaged("the store's catalog holds impossible states of jobs")
+}
+
+fn encode_state(out: &mut Encoder, state: &JobState) {
+    out.u8(state.status.code());
+    out.varint(u64::from(state.attempt));
+    out.u8(u8::from(state.at.is_some()));
+    if let Some(at) = state.at {
+        out.u64(at.0.cast_unsigned());
+    }
+    out.text(state.error.as_deref().unwrap_or_default());
+}
+
+fn decode_state(input: &mut Decoder) -> Result<JobState> {
+    let status = Status::from_code(input.u8()?).ok_or_else(impossible)?;
+    let attempt = u32::try_from(input.varint()?).map_err(|_| impossible())?;
+    let at = match input.u8()? {
+        0 => None,
+        _ => Some(Timestamp(input.u64()?.cast_signed())),
+    };
+    let error = Some(input.text()?).filter(|error| !error.is_empty());
+    Ok(JobState {
+        status,
+        attempt,
+        at,
+        error: error.map(Arc::from),
+    })
+}
+
+/// A change on its way through the pieces that it touches.
+struct Changing {
+    out: Vec<Piece>,
+    state: Arc<JobState>,
+    span: Span,
+    /// The first position that changed.
+    changed: Option<u64>,
+    /// Up to where the piece written last has the new state.
+    reached: Option<u64>,
+}
+
+impl Changing {
+    fn piece(&mut self, piece: Piece, last: u64, stays: &impl Fn(&JobState) -> bool) {
+        let whole = Span::new(Position(piece.first), Position(last));
+        let part = whole.intersection(self.span);
+        let own = piece.state.as_deref().unwrap_or(&JobState::UNTOUCHED);
+        let Some(part) = part.filter(|_| !stays(own)) else {
+            return self.push(piece);
+        };
+        let (first, end) = (part.first.0, part.last.0);
+        if piece.first < first {
+            self.push(piece.clone());
+        }
+        self.changed.get_or_insert(first);
+        if self.reached.is_none_or(|reached| reached + 1 != first) {
+            self.push(Piece {
+                first,
+                state: Some(Arc::clone(&self.state)),
+            });
+        }
+        self.reached = Some(end);
+        if last > end {
+            self.push(Piece {
+                first: end + 1,
+                state: piece.state,
+            });
+        }
+    }
+
+    fn push(&mut self, piece: Piece) {
+        if self.out.last().is_none_or(|before| !before.joins(&piece)) {
+            self.out.push(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SIZE: u64 = 400;
+
+    fn state(status: Status, attempt: u32) -> JobState {
+        JobState {
+            status,
+            attempt,
+            at: Some(Timestamp(i64::from(attempt))),
+            error: None,
+        }
+    }
+
+    fn span(first: u64, last: u64) -> Span {
+        Span::new(Position(first), Position(last))
+    }
+
+    fn settled(state: &JobState) -> bool {
+        state.status.is_settled()
+    }
+
+    /// One state per job, and the same rules.
+    struct Plain(Vec<JobState>);
+
+    impl Plain {
+        fn set(&mut self, span: Span, state: &JobState, reopens: bool) {
+            for own in &mut self.0[span.first.0 as usize..=span.last.0 as usize] {
+                if reopens || !own.status.is_settled() {
+                    *own = state.clone();
+                }
+            }
+        }
+
+        fn settled_upto(&self) -> u64 {
+            let open = self.0.iter().skip(1).position(|own| !settled(own));
+            open.map_or(SIZE - 1, |count| count as u64)
+        }
+    }
+
+    fn agree(intervals: &Intervals, plain: &Plain, oldest: u64) {
+        for position in oldest..SIZE {
+            let found = intervals.get(Position(position));
+            assert_eq!(found, plain.0[position as usize], "{position}");
+        }
+        let spans: Vec<Span> = intervals
+            .pieces(Position::ZERO)
+            .map(|piece| piece.0)
+            .collect();
+        assert!(
+            spans
+                .windows(2)
+                .all(|two| two[0].last.next() == two[1].first)
+        );
+        for chunk in intervals.chunks.values() {
+            assert!(chunk.pieces.len() <= PIECES_MAX && !chunk.pieces.is_empty());
+        }
+        let failed: u64 = intervals
+            .touched(span(oldest, SIZE), &[Status::Failed])
+            .map(|(span, _)| span.len())
+            .sum();
+        let expected = plain.0[oldest as usize..].iter();
+        let expected = expected.filter(|own| own.status == Status::Failed);
+        assert_eq!(failed, expected.count() as u64);
+    }
+
+    fn change() -> impl Strategy<Value = (u64, u64, usize, u32, bool)> {
+        let length = prop_oneof![4 => 0u64..4, 1 => 0u64..300];
+        (
+            1..SIZE,
+            length,
+            2usize..6,
+            1u32..3,
+            proptest::bool::weighted(0.2),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_hold_what_one_state_per_job_would(
+            changes in proptest::collection::vec(change(), 1..400),
+            trimmed in 1u64..200,
+        ) {
+            let mut intervals = Intervals::new(Position(1));
+            let mut plain = Plain(vec![JobState::UNTOUCHED; SIZE as usize]);
+            for (count, (first, length, status, attempt, reopens)) in changes.into_iter().enumerate() {
+                let touched = span(first, (first + length).min(SIZE - 1));
+                let state = state(Status::ALL[status], attempt);
+                plain.set(touched, &state, reopens);
+                intervals.set(touched, state, |own| !reopens && settled(own));
+                prop_assert_eq!(intervals.settled_upto(Position(1)).0, plain.settled_upto());
+                if count % 16 == 0 {
+                    // A clone that is looked at later keeps its own state.
+                    let seen = intervals.clone();
+                    let mut out = Encoder::default();
+                    seen.encode(&mut out);
+                    let bytes = out.into_inner();
+                    prop_assert!(bytes.len() <= seen.encoded_bytes_max() + 100);
+                    let mut input = Decoder::new(bytes::Bytes::from(bytes));
+                    prop_assert_eq!(&Intervals::decode(&mut input).unwrap(), &seen);
+                    agree(&intervals, &plain, 1);
+                }
+            }
+            intervals.trim(Position(trimmed));
+            agree(&intervals, &plain, trimmed);
+        }
+    }
+
+    #[test]
+    fn a_million_jobs_in_one_state_are_one_piece() {
+        let mut intervals = Intervals::new(Position(1));
+        for first in (0..1_000).map(|load| load * 1_000 + 1) {
+            let load = span(first, first + 999);
+            intervals.set(load, state(Status::Executing, 1), settled);
+            let mut done = state(Status::Succeeded, 1);
+            done.at = None;
+            intervals.set(load, done, settled);
+        }
+        assert_eq!(intervals.len(), 2, "what succeeded, and what is untouched");
+        assert_eq!(intervals.settled_upto(Position(1)), Position(1_000_000));
+        let mut out = Encoder::default();
+        intervals.encode(&mut out);
+        assert!(out.into_inner().len() < 100);
+    }
+
+    #[test]
+    fn batches_that_are_not_settled_keep_their_bounds_although_they_look_alike() {
+        let mut intervals = Intervals::new(Position(1));
+        for first in [1, 11, 21] {
+            intervals.set(span(first, first + 9), state(Status::Executing, 1), settled);
+        }
+        let executing = intervals.touched(span(1, 100), &[Status::Executing]);
+        let spans: Vec<Span> = executing.map(|(span, _)| span).collect();
+        assert_eq!(spans, [span(1, 10), span(11, 20), span(21, 30)]);
+    }
+
+    #[test]
+    fn scattered_failures_cost_in_proportion_and_each_change_touches_little() {
+        let mut intervals = Intervals::new(Position(1));
+        let count = 200_000;
+        intervals.set(span(1, 2 * count), state(Status::Executing, 1), settled);
+        // An order that hits chunks everywhere.
+        for index in (0..count).map(|index| index * 7_919 % count) {
+            let at = 2 * index + 1;
+            intervals.set(span(at, at), state(Status::Failed, 1), settled);
+        }
+        assert_eq!(intervals.len() as u64, 2 * count + 1);
+        let chunks = intervals.chunks.len() as u64;
+        assert!(chunks * PIECES_MIN as u64 <= 2 * count, "{chunks} chunks");
+        let failed = intervals.touched(span(1, 2 * count), &[Status::Failed]);
+        assert_eq!(failed.count() as u64, count);
+    }
+}
