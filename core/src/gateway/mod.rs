@@ -8,6 +8,7 @@ mod registry;
 mod intake;
 pub mod cron;
 
+pub(crate) use intake::settle_version;
 pub use intake::{
     EXTRACTION_BYTES_MAX, Intake, Prepared, SUB_EVENTS_MAX, Taken, TakenEvent, TakenJob,
 };

@@ -14,6 +14,7 @@ use blacksmith_core::json::Json;
 use blacksmith_core::position::{Position, Span};
 use blacksmith_core::rows;
 use blacksmith_core::source::{Asked, Decoded, Decoding, Limits, StoreSchemas, Takes, Wanted};
+use blacksmith_core::spans::Spans;
 use blacksmith_core::store::Store;
 use serde_json::Value;
 
@@ -85,9 +86,9 @@ impl Look {
                 .trigger(schema)
                 .is_some_and(|(source, trigger)| filter.wants_trigger(&source, &trigger))
         };
-        let wanted = Wanted {
-            span,
-            schema: &wants,
+        let spans = Spans::from(span);
+        let Some(wanted) = Wanted::of(&spans, &wants) else {
+            return Ok(Vec::new());
         };
         let mut window = Window {
             with_rows,
