@@ -58,7 +58,13 @@ impl Components {
         );
         let store = open_store(&self.settings.store, self.settings.memory_bytes)?;
         let memory_bytes = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX);
-        let mut application = Application::new(Arc::clone(&store)).memory_bytes(memory_bytes);
+        let mut application = Application::new(Arc::clone(&store))
+            .memory_bytes(memory_bytes)
+            .gateway_settings(self.settings.gateway)
+            .scheduler_settings(self.settings.scheduler);
+        if self.settings.store.driver == StoreDriver::Log {
+            application = application.admin_socket(self.settings.store.path.join(ADMIN_SOCKET));
+        }
         for source in self.sources {
             application = application.source(source);
         }
@@ -71,6 +77,9 @@ impl Components {
         Ok(Assembled { application, store })
     }
 }
+
+/// Where, inside the folder of its store, a running process answers its own command line.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// An application and the store under it.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use blacksmith_cdc::decoder::PostgresFormat;
 use blacksmith_cdc::{PostgresOptions, PostgresSource};
 use blacksmith_core::destination::Destination;
 use blacksmith_core::document::Documents;
+use blacksmith_core::gateway::http::{HttpOptions, HttpSource};
 use blacksmith_core::settings::{DestinationSettings, SourceSettings};
 use blacksmith_core::source::{Format, Source};
 use blacksmith_sinks::parquet::{Parquet, ParquetOptions};
@@ -25,8 +26,12 @@ pub(crate) fn source(settings: &SourceSettings) -> Option<Arc<dyn Source>> {
             let options = PostgresOptions::read(&settings.name, section)?;
             Some(Arc::new(PostgresSource::new(options)))
         }
+        "http" => {
+            let options = HttpOptions::read(&settings.name, section)?;
+            Some(Arc::new(HttpSource::new(options)))
+        }
         other => {
-            report_driver(&section, other, &["postgres"]);
+            report_driver(&section, other, &["postgres", "http"]);
             None
         }
     }

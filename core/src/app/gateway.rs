@@ -33,7 +33,7 @@ impl Gateway {
     /// What could not be prepared or opened; everything before it was let go.
     pub(super) async fn start(app: &Application, listening: Listening) -> Result<Gateway> {
         let ready = Ready::of(steps(app)).await?;
-        match open(app, &listening) {
+        match Box::pin(open(app, &listening)).await {
             Ok(running) => Ok(Gateway {
                 running,
                 listening,
@@ -109,11 +109,13 @@ fn toolkit(app: &Application, source: &Arc<dyn Source>, trigger: Option<&str>) -
     }
 }
 
-fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result<()>>> {
+async fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result<()>>> {
     // Known to the store, lanes keep retention from dropping what was never loaded, also when only the
     // gateway runs.
     let registry = Arc::new(app.registry()?);
     let mut running = JoinSet::new();
+    #[cfg(feature = "http")]
+    let mut routed = Vec::new();
     for source in &app.sources {
         let intake = intake(app, source, &registry)?;
         for trigger in source.triggers() {
@@ -131,10 +133,21 @@ fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result<()>>>
                     };
                     running.spawn(cron.run(listening.stop.clone()));
                 }
+                // What comes by request is caught up at any time.
+                Mode::Http { .. } if listening.until_end => {}
+                #[cfg(feature = "http")]
+                Mode::Http { route, extract } => routed.push(crate::gateway::http::HttpTrigger {
+                    intake: Arc::clone(&intake),
+                    name,
+                    route,
+                    extract,
+                }),
                 mode => return Err(unserved(&intake, &name, &mode)),
             }
         }
     }
+    #[cfg(feature = "http")]
+    super::http::gateway(app, routed, listening, &mut running).await?;
     Ok(running)
 }
 

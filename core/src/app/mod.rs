@@ -2,6 +2,10 @@
 
 mod gateway;
 mod hooks;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "http")]
+mod standing;
 mod scheduler;
 
 use std::collections::HashMap;
@@ -76,6 +80,9 @@ pub struct Application {
     gateway: Arc<ServiceInfo>,
     /// The scheduler, as actions see it.
     scheduler: Arc<ServiceInfo>,
+    /// Where and how the services answer.
+    #[cfg(feature = "http")]
+    http: http::Http,
 }
 
 /// How to run an [`Application`].
@@ -117,6 +124,8 @@ impl Application {
             destinations: Vec::new(),
             routes: Vec::new(),
             memory_bytes: 512 << 20,
+            #[cfg(feature = "http")]
+            http: http::Http::default(),
         }
     }
 
@@ -175,7 +184,20 @@ impl Application {
         }
     }
 
+    #[cfg(feature = "http")]
     async fn serve(&self, run: &Run) -> Result<()> {
+        let admin = http::Admin::start(self, run.service != Service::Gateway).await?;
+        let outcome = Box::pin(self.serve_events(run)).await;
+        admin.stop().await;
+        outcome
+    }
+
+    #[cfg(not(feature = "http"))]
+    async fn serve(&self, run: &Run) -> Result<()> {
+        self.serve_events(run).await
+    }
+
+    async fn serve_events(&self, run: &Run) -> Result<()> {
         if run.service == Service::Gateway {
             return self.take_in(run, None).await;
         }

@@ -12,7 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::document::{Belongs, Entry, OwnJob, Place, Rejection, write};
 use crate::door::Door;
 use crate::error::{Error, Result};
-use crate::event::{About, Draft, FormatId, LaneId, Refusal, SchemaId, Tally};
+use crate::event::{About, Draft, FormatId, LaneId, Refusal, SchemaId, StateChange, Tally};
 use crate::flow::Flow;
 use crate::id::Id;
 use crate::job::Job;
@@ -58,6 +58,33 @@ struct PreparedEvent {
     index: u32,
     jobs: Vec<(Arc<str>, LaneId, u32)>,
     rejections: Vec<Rejection>,
+}
+
+impl Prepared {
+    /// Has the source remember `changes` together with the events: all of it is durable, or nothing.
+    pub fn remember(&mut self, changes: Vec<StateChange>) {
+        self.draft.state.extend(changes);
+    }
+
+    /// When the events were received.
+    #[must_use]
+    pub fn received_at(&self) -> Timestamp {
+        self.draft.received_at
+    }
+
+    /// How many positions they take, further jobs included.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.draft.count()
+    }
+
+    /// For the event, then each sub-event: how many positions behind the first it lies, and its jobs with theirs.
+    pub fn shape(&self) -> impl Iterator<Item = (u32, Vec<(LaneId, u32)>)> {
+        self.events.iter().map(|event| {
+            let jobs = event.jobs.iter().map(|(_, lane, index)| (*lane, *index));
+            (event.index, jobs.collect())
+        })
+    }
 }
 
 /// An extraction that has its positions. It may be answered when the receipt is durable.
@@ -152,6 +179,24 @@ impl Intake {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The store that it appends to.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Waits for what becomes durable.
+    #[must_use]
+    pub fn watermark(&self) -> &Watermark {
+        &self.watermark
+    }
+
+    /// What the source remembers under names that begin with `prefix`, sorted by name.
+    #[must_use]
+    pub fn recall_all(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        self.door.recall_all(prefix)
     }
 
     /// How many jobs were not made so far because marshalling them failed.

@@ -7,6 +7,8 @@
 mod registry;
 mod intake;
 pub mod cron;
+#[cfg(feature = "http")]
+pub mod http;
 
 pub(crate) use intake::settle_version;
 pub use intake::{

@@ -23,10 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::body::{Arriving, Peer, discard, too_large};
-use super::limits::Limits;
 use super::metrics::Traffic;
 use super::stream::Stream;
-use super::{fault, reply};
+use super::{Limits, fault, reply};
 use crate::fault::Fault;
 
 /// How long, and how often, what nobody wants is read behind a last reply.
@@ -76,11 +75,22 @@ pub(super) async fn serve<Io>(
         return;
     };
     tracing::debug!(%error, "a connection ended early");
-    if error.is_timeout() && stream.read_something {
-        _ = stream.write_all(&reply::raw(408)).await;
+    // hyper answers some of these itself, and ends others without a word.
+    if let Some(status) = last_words(&error).filter(|_| stream.read_something) {
+        _ = stream.write_all(&reply::raw(status)).await;
     }
     _ = stream.shutdown().await;
     _ = tokio::time::timeout(LINGER_TIMEOUT, linger(&mut stream)).await;
+}
+
+/// What a client hears whose request could not be read.
+fn last_words(error: &hyper::Error) -> Option<u16> {
+    match error {
+        _ if error.is_timeout() => Some(408),
+        _ if error.is_parse_too_large() => Some(431),
+        _ if error.is_parse() => Some(400),
+        _ => None,
+    }
 }
 
 /// Closing with bytes unread would have the system throw away the reply at the client's side.

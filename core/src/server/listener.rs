@@ -13,12 +13,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::address::Address;
 use super::connection::{Shared, serve};
-use super::limits::Limits;
 use super::metrics::{Metrics, Traffic};
-use super::reply;
-use super::tls::TlsFiles;
+use super::{Address, Limits, TlsFiles, reply};
 use crate::error::{Error, Result};
 
 /// After a connection could not be accepted, such as for lack of descriptors.

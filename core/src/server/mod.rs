@@ -9,8 +9,6 @@
 //!   a panicking handler is a 500.
 //! - [`Running::stop`] takes no new connection and lets requests in hand come to their end.
 
-mod address;
-mod limits;
 mod reply;
 mod tls;
 mod stream;
@@ -27,14 +25,12 @@ mod tests;
 /// Routes and their handlers: axum's. Middleware is any tower layer.
 pub use axum::Router;
 
-pub use address::Address;
+pub use crate::settings::{Address, HttpLimits as Limits, TlsFiles};
 pub use body::{Budget, Gathered, Peer};
 pub use health::{Health, Reason};
-pub use limits::Limits;
 pub use listener::{Running, Server};
 pub use metrics::{Exposition, Histogram, Kind as MetricKind, Metrics};
 pub use reply::{fault, json, success};
-pub use tls::TlsFiles;
 
 use axum::routing::get;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! TLS from a certificate's and a key's files.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -9,15 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::error::{Error, Result};
-
-/// Where a server's certificate is. Read once, at start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate, then those that vouch for it, in PEM.
-    pub certificate: PathBuf,
-    /// The private key, in PEM.
-    pub key: PathBuf,
-}
+use crate::settings::TlsFiles;
 
 impl TlsFiles {
     /// Reads both files.

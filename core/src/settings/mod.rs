@@ -11,15 +11,18 @@
 //!
 //! Limits: the file is at most 1 MiB; a name of a source, destination or action at most 63 characters.
 
+mod address;
 mod batch;
 mod component;
 mod document;
 mod environment;
 mod flow;
 mod interpolation;
+mod limits;
 mod overrides;
 mod problem;
 mod section;
+mod service;
 mod size;
 mod store;
 mod taken;
@@ -29,11 +32,14 @@ mod tests;
 
 use std::path::Path;
 
+pub use address::Address;
 pub use batch::Batch;
 pub use component::{ActionSettings, DestinationSettings, SourceSettings};
 pub use environment::Environment;
+pub use limits::HttpLimits;
 pub use problem::{Place, Problem, Problems, suggestion};
 pub use section::Section;
+pub use service::{GATEWAY_ADDRESS, GatewaySettings, Keeping, ServiceSettings, TlsFiles};
 pub use size::{parse_size, write_size};
 pub use store::{Retention, StoreDriver, StoreSettings};
 pub use taken::Taken;
@@ -53,6 +59,10 @@ pub struct Settings {
     pub application: String,
     /// `[store]`.
     pub store: StoreSettings,
+    /// `[gateway]`.
+    pub gateway: GatewaySettings,
+    /// `[scheduler]`: health, metrics and the admin side; it listens only where it is told to.
+    pub scheduler: ServiceSettings,
     /// `memory.cap`: bytes that the process may take. Default: 512 MiB, at least 64 MiB.
     pub memory_bytes: u64,
     /// `[sources.<name>]`, in the order of the file.
@@ -116,6 +126,8 @@ impl Settings {
                 )
                 .or("blacksmith".into()),
             store: StoreSettings::read(root.take_section("store")),
+            gateway: GatewaySettings::read(root.take_section("gateway")),
+            scheduler: ServiceSettings::read_scheduler(root.take_section("scheduler")),
             memory_bytes: memory
                 .take_size("cap")
                 .checked(
