@@ -153,9 +153,13 @@ impl Excluded {
 
     /// How many events of `tally` remain.
     #[must_use]
-    pub fn remaining(&self, tally: &[Tally]) -> u32 {
-        let kept = tally.iter().filter(|t| !self.covers(t.schema, t.group));
-        kept.map(|t| t.count).sum()
+    pub fn remaining(&self, tally: &[Tally]) -> u64 {
+        self.kept(tally).map(|t| u64::from(t.count)).sum()
+    }
+
+    /// What of `tally` remains.
+    pub fn kept<'a>(&self, tally: &'a [Tally]) -> impl Iterator<Item = &'a Tally> + use<'a, '_> {
+        tally.iter().filter(|t| !self.covers(t.schema, t.group))
     }
 }
 

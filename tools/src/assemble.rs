@@ -71,6 +71,9 @@ impl Components {
         for (settings, destination) in self.destinations {
             application = application.destination(place(&settings, destination));
         }
+        for policy in self.settings.store.purges {
+            application = application.purge(policy.interval, policy.purge);
+        }
         for route in self.settings.flows {
             application = application.route(route);
         }
@@ -96,7 +99,6 @@ fn place(
         let own = app::ActionSettings {
             schedule: action.schedule.clone(),
             batch: limits(action.batch),
-            limits: action.limits,
         };
         (action.name.clone(), own)
     });
@@ -105,7 +107,6 @@ fn place(
         schedule: settings.schedule.clone(),
         actions: own.collect::<HashMap<_, _>>(),
         batch: limits(settings.batch),
-        limits: settings.limits,
     }
 }
 

@@ -395,7 +395,7 @@ impl Assembly {
             return Ok(());
         }
         let excluded = streamed.excluded(moment.lsn, relations);
-        let left = u64::from(excluded.remaining(&streamed.tally));
+        let left = excluded.remaining(&streamed.tally);
         if left == 0 {
             self.steps.push_back(Step::Drop { xid });
             return Ok(());

@@ -213,7 +213,7 @@ fn t36_a_subtransaction_abort_leaves_the_rest_of_the_transaction() {
     else {
         panic!("{steps:?}")
     };
-    let left: u32 = steps
+    let left: u64 = steps
         .iter()
         .map(|step| match step {
             Step::Stage { tally, .. } => excluded.remaining(tally),

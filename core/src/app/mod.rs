@@ -14,17 +14,17 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::destination::{Action, Destination, PartialLoadLimits};
+use crate::destination::{Action, Destination};
 use crate::error::{Error, Result};
 use crate::flow::Route;
 use crate::gateway::Registry;
 use crate::id::Id;
 use crate::position::Position;
 use crate::queue::BatchLimits;
-use crate::schedule::PartialSchedule;
+use crate::schedule::{Interval, PartialSchedule};
 use crate::service::Service as ServiceInfo;
 use crate::source::{Listening, Source, SourceProgress};
-use crate::store::{Lane, Store};
+use crate::store::{Lane, Purge, Store};
 
 use gateway::Gateway;
 use scheduler::Scheduler;
@@ -52,8 +52,6 @@ pub struct DestinationSettings {
     pub actions: HashMap<String, ActionSettings>,
     /// When batches close.
     pub batch: BatchLimits,
-    /// How much goes on at a time, how long and how fast, over which its actions' own is laid.
-    pub limits: PartialLoadLimits,
 }
 
 /// How one action is to be loaded.
@@ -63,8 +61,6 @@ pub struct ActionSettings {
     pub schedule: PartialSchedule,
     /// In place of the destination's.
     pub batch: BatchLimits,
-    /// Over everything else.
-    pub limits: PartialLoadLimits,
 }
 
 /// Everything an application is made of.
@@ -76,6 +72,7 @@ pub struct Application {
     destinations: Vec<DestinationSettings>,
     routes: Vec<Route>,
     memory_bytes: usize,
+    purges: Vec<(Interval, Purge)>,
     /// The gateway, as triggers see it.
     gateway: Arc<ServiceInfo>,
     /// The scheduler, as actions see it.
@@ -126,6 +123,7 @@ impl Application {
             memory_bytes: 512 << 20,
             #[cfg(feature = "http")]
             http: http::Http::default(),
+            purges: Vec::new(),
         }
     }
 
@@ -147,6 +145,13 @@ impl Application {
     #[must_use]
     pub fn route(mut self, route: Route) -> Application {
         self.routes.push(route);
+        self
+    }
+
+    /// Lets settled events go earlier than retention would, looking for them at `interval`.
+    #[must_use]
+    pub fn purge(mut self, interval: Interval, purge: Purge) -> Application {
+        self.purges.push((interval, purge));
         self
     }
 

@@ -7,15 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::hooks::{HookedAction, HookedDestination, Ready, Step};
 use super::{Application, DestinationSettings, address};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::destination::{Action, Toolkit};
 use crate::document::Documents;
 use crate::error::Result;
-use crate::gateway::Registry;
 use crate::position::Position;
+use crate::schedule::Interval;
 use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
 use crate::source::{Format, Limits};
-use crate::store::Store;
+use crate::store::{Purge, Purged, Store};
 
 /// How often settled segments are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(30);
@@ -38,7 +38,11 @@ impl Scheduler {
         match start_lanes(app, abort) {
             Ok(lanes) => Ok(Scheduler {
                 lanes,
-                retention: tokio::spawn(retain(Arc::clone(&app.store), Arc::clone(&app.clock))),
+                retention: tokio::spawn(retain(
+                    Arc::clone(&app.store),
+                    Arc::clone(&app.clock),
+                    app.purges.clone(),
+                )),
                 ready,
             }),
             Err(error) => {
@@ -129,11 +133,10 @@ fn toolkit(app: &Application, action: &str, abort: &CancellationToken) -> Toolki
 
 fn start_lanes(app: &Application, abort: &CancellationToken) -> Result<Vec<LaneHandle>> {
     let formats = Arc::new(formats(app));
-    let registry = Arc::new(app.registry()?);
     let mut lanes = Vec::new();
     for settings in &app.destinations {
         for action in settings.destination.actions() {
-            let lane = lane(app, settings, action, &registry, abort);
+            let lane = lane(app, settings, action, abort);
             lanes.push(start_lane(&app.store, &formats, &app.clock, lane)?);
         }
     }
@@ -144,7 +147,6 @@ fn lane(
     app: &Application,
     settings: &DestinationSettings,
     action: Arc<dyn Action>,
-    registry: &Arc<Registry>,
     abort: &CancellationToken,
 ) -> LaneSettings {
     let name = address(settings, &action);
@@ -158,11 +160,7 @@ fn lane(
     let own = settings.actions.get(action.name());
     let below = action.schedule().over(&settings.schedule);
     let schedule = own.map_or(below.clone(), |own| own.schedule.over(&below));
-    let limits = action.limits().over(&settings.limits);
-    let limits = own.map_or(limits, |own| own.limits.over(&limits));
     LaneSettings {
-        load: limits.settle(action.ordering()),
-        registry: Arc::clone(registry),
         toolkit: toolkit(app, &name, abort),
         name: Arc::from(name),
         schedule: schedule.settle(),
@@ -190,9 +188,17 @@ fn formats(app: &Application) -> Formats {
 }
 
 /// Drops settled segments for as long as the scheduler runs.
-async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>, purges: Vec<(Interval, Purge)>) {
+    let due = |interval: &Interval| interval.next_after(clock.now());
+    let mut dues: Vec<_> = purges.iter().map(|(interval, _)| due(interval)).collect();
     loop {
         tokio::time::sleep(RETENTION_EVERY).await;
+        for ((interval, policy), at) in purges.iter().zip(&mut dues) {
+            if *at <= clock.now() {
+                purge(&store, policy.clone(), clock.now()).await;
+                *at = due(interval);
+            }
+        }
         let (store, now) = (Arc::clone(&store), clock.now());
         let retained = tokio::task::spawn_blocking(move || store.retain(now)).await;
         match retained {
@@ -203,5 +209,23 @@ async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
             }
             Err(error) => tracing::error!(%error, "retention panicked"),
         }
+    }
+}
+
+/// Lets go what one policy says.
+async fn purge(store: &Arc<dyn Store>, policy: Purge, now: Timestamp) {
+    let store = Arc::clone(store);
+    let purged = tokio::task::spawn_blocking(move || store.purge(&policy, now)).await;
+    match purged {
+        Ok(Ok(Purged {
+            span: Some(span),
+            segments,
+            bytes,
+        })) => {
+            tracing::info!(%span, segments, bytes, "purged from the store");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(error = %error.report(), "cannot purge the store"),
+        Err(error) => tracing::error!(%error, "purging panicked"),
     }
 }

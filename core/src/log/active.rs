@@ -11,8 +11,11 @@ use crate::log::SyncMode;
 use crate::log::batch::Batch;
 use crate::log::disk::{Access, Disk, DiskFile, write_all};
 use crate::log::durable::Fence;
-use crate::log::frame::{HEADER_BYTES, Header, KIND_SNAPSHOT, checksum, padding};
+use crate::log::frame::{
+    HEADER_BYTES, Header, KIND_SNAPSHOT, KIND_SNAPSHOT_PIECE, checksum, padding,
+};
 use crate::log::segment::{Name, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::log::snapshot::Snapshot;
 use crate::position::Position;
 
 /// Small commits find zeros written ahead up to the next multiple of this, so that most of them
@@ -100,7 +103,9 @@ pub(super) struct Birth<'a> {
     pub(super) disk: &'a dyn Disk,
     pub(super) dir: &'a Path,
     pub(super) header: SegmentHeader,
-    pub(super) snapshot: Bytes,
+    pub(super) snapshot: Snapshot,
+    /// Bytes of one frame of it, at most.
+    pub(super) snapshot_frame_bytes: usize,
     /// A dropped segment to write over.
     pub(super) spare: Option<u64>,
     pub(super) planned_bytes: u64,
@@ -136,12 +141,12 @@ impl Birth<'_> {
         };
         active.batch.copy(&self.header.encode());
         active.offset = SEGMENT_HEADER_BYTES as u64;
-        let content = Content {
-            body_bytes: self.snapshot.len(),
-            body_crc: checksum([self.snapshot.as_ref()]),
-            ..Content::mark(KIND_SNAPSHOT, self.header.first)
-        };
-        active.frame(content, [self.snapshot]);
+        let mut rest = self.snapshot.encode();
+        while rest.len() > self.snapshot_frame_bytes {
+            let piece = rest.split_to(self.snapshot_frame_bytes);
+            active.mark(KIND_SNAPSHOT_PIECE, self.header.first, piece);
+        }
+        active.mark(KIND_SNAPSHOT, self.header.first, rest);
         active.flush()?;
         let renamed = self.disk.rename(&old, &path);
         renamed.map_err(|error| failed("rename", &old, &error))?;
@@ -182,6 +187,16 @@ impl Active {
         self.chain = header.crc;
         self.offset = header.end();
         header.offset
+    }
+
+    /// Adds a frame of the log's own.
+    fn mark(&mut self, kind: u8, first: Position, body: Bytes) {
+        let content = Content {
+            body_bytes: body.len(),
+            body_crc: checksum([body.as_ref()]),
+            ..Content::mark(kind, first)
+        };
+        self.frame(content, [body]);
     }
 
     /// Writes the batch and syncs it.

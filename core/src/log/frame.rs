@@ -35,6 +35,8 @@ pub(super) const KIND_SNAPSHOT: u8 = 255;
 pub(super) const KIND_OPENED: u8 = 254;
 pub(super) const KIND_HEARTBEAT: u8 = 253;
 pub(super) const KIND_CONTINUED: u8 = 252;
+/// A piece of a snapshot that more pieces follow; the last is a [`KIND_SNAPSHOT`].
+pub(super) const KIND_SNAPSHOT_PIECE: u8 = 251;
 
 pub(super) const HEADER_BYTES: usize = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"BSf1");

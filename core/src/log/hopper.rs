@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::log::durable::{Fence, lock};
 use crate::log::frame::StageRef;
+use crate::log::snapshot::Snapshot;
 use crate::position::Position;
 
 /// Why something was not accepted. Nothing of it is in the log, and the caller still has its data.
@@ -74,7 +75,7 @@ pub(super) struct Accepted {
 pub(super) struct Roll {
     pub(super) id: u64,
     pub(super) first: Position,
-    pub(super) snapshot: Bytes,
+    pub(super) snapshot: Snapshot,
     pub(super) created_at: Timestamp,
 }
 

@@ -190,6 +190,13 @@ impl<F: Fold> Log<F> {
         look(&sequencer.unwrap_or_else(PoisonError::into_inner).fold)
     }
 
+    /// As [`Log::with_fold`], with the segment that the next frame goes to.
+    pub fn with_fold_and_segment<R>(&self, look: impl FnOnce(&F, u64) -> R) -> R {
+        let sequencer = self.0.sequencer.lock();
+        let sequencer = sequencer.unwrap_or_else(PoisonError::into_inner);
+        look(&sequencer.fold, sequencer.segment)
+    }
+
     /// The next position to be given.
     #[must_use]
     pub fn next_position(&self) -> Position {
@@ -206,6 +213,14 @@ impl<F: Fold> Log<F> {
     #[must_use]
     pub fn reader(&self, from: Position) -> Reader {
         Reader::new(Arc::clone(&self.0.shared), from)
+    }
+
+    /// Reads the durable frames of one segment.
+    ///
+    /// # Errors
+    /// Invalid when retention dropped it; unavailable when it cannot be read.
+    pub fn segment_reader(&self, segment: u64) -> Result<Reader> {
+        Reader::of_segment(Arc::clone(&self.0.shared), segment)
     }
 
     /// The chunks that a commit frame made part of the log.
@@ -236,7 +251,12 @@ impl<F: Fold> Log<F> {
     ) -> Result<Vec<SegmentInfo>> {
         let (dropped, done) = {
             let mut sequencer = self.sequencer().map_err(Error::from)?;
-            retention::begin(&self.0.shared, &mut sequencer.stages, settled, policy, now)
+            let stages = &mut sequencer.stages;
+            let begun = retention::begin(&self.0.shared, stages, settled, policy, now);
+            if let Some(last) = begun.0.last() {
+                sequencer.fold.forget_before(last.span.last.next());
+            }
+            begun
         };
         if !dropped.is_empty() && done.recv().is_err() {
             self.0.shared.hopper.check(0).map_err(Error::from)?;
@@ -281,7 +301,7 @@ impl<F: Fold> Log<F> {
         let accepted = sequencer.number(draft, staged, body_crc)?;
         let frame_bytes = padded_bytes(HEADER_BYTES, accepted.body_bytes);
         self.0.shared.hopper.check(frame_bytes as usize)?;
-        let roll = sequencer.roll_for(frame_bytes, &self.0.options)?;
+        let roll = sequencer.roll_for(frame_bytes, &self.0.options);
         sequencer.fold(&accepted)?;
         if let Some((roll, fill_bytes, room_bytes)) = &roll {
             sequencer.segment = roll.id;

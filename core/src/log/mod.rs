@@ -22,7 +22,7 @@
 //! <dir>/00000000000000000003.spare    a dropped segment, to be written over
 //! <dir>/staged/00000000000000000002.stage   chunks of one transaction (stage.rs)
 //! ```
-//! A segment's first frame is a snapshot (`snapshot.rs`): the state folded from all frames before it. So opening
+//! A segment's first frame (or frames, when it is large) is a snapshot (`snapshot.rs`): the state folded from all frames before it. So opening
 //! reads the last segment only, and the oldest can be dropped at any time. A segment is made under
 //! another name, header and snapshot are synced, and only then it is renamed, after the segment
 //! before it was completed and synced. A file grows by writing zeros ahead in steps of 1 MiB along
@@ -106,7 +106,7 @@ pub use readonly::{ReadOnlyLog, open_read_only};
 pub use recovery::{Recovery, Torn};
 pub use retention::Retention;
 pub use sequencer::Draft;
-pub use snapshot::Fold;
+pub use snapshot::{Fold, Frozen};
 pub use stage::{CHUNK_BYTES_MAX, Chunk, Stage, StageMark, StagedReader};
 pub use verify::{Damage, Verification, verify};
 
@@ -130,6 +130,9 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Bytes accepted but not yet written, above which appends are refused as full. Default 32 MiB.
     pub pending_bytes_max: usize,
+    /// A snapshot of the state of more bytes than this takes several frames. Default 16 MiB, at most
+    /// [`BODY_BYTES_MAX`].
+    pub snapshot_frame_bytes: usize,
     /// When writes are made durable. Default always.
     pub sync: SyncMode,
     /// How many dropped segments are kept to be written over. Default 1.
@@ -143,6 +146,7 @@ impl Default for LogOptions {
         LogOptions {
             segment_bytes: 64 << 20,
             pending_bytes_max: 32 << 20,
+            snapshot_frame_bytes: 16 << 20,
             sync: SyncMode::Always,
             spare_segments: 1,
             clock: SystemClock::shared(),
@@ -154,6 +158,11 @@ impl LogOptions {
     /// # Errors
     /// Config, naming the setting and its limits.
     fn validate(&self) -> Result<()> {
+        if !(1..=BODY_BYTES_MAX).contains(&self.snapshot_frame_bytes) {
+            let bytes = self.snapshot_frame_bytes;
+            return Err(Error::config(format!("snapshot frames of {bytes} bytes"))
+                .help("choose from 1 byte to 64 MiB"));
+        }
         let limits = 1 << 20..=4 << 30;
         if limits.contains(&self.segment_bytes) {
             return Ok(());

@@ -31,6 +31,8 @@ pub struct Reader {
     from: Position,
     kinds: Option<Kinds>,
     at: Option<Place>,
+    /// Whether it ends with the segment it is in.
+    stays: bool,
 }
 
 /// The segment being read.
@@ -66,7 +68,24 @@ impl Reader {
             from,
             kinds: None,
             at: None,
+            stays: false,
         }
+    }
+
+    /// Reads one segment only.
+    pub(super) fn of_segment(shared: Arc<Shared>, id: u64) -> Result<Reader> {
+        let place = {
+            let mut catalog = lock(&shared.catalog);
+            let segment = catalog
+                .get_mut(id)
+                .ok_or_else(|| Error::invalid(format!("segment {id} was dropped by retention")))?;
+            Place::open(&shared, segment)?
+        };
+        Ok(Reader {
+            at: Some(place),
+            stays: true,
+            ..Reader::new(shared, Position::ZERO)
+        })
     }
 
     /// Gives out frames of these kinds only; the bodies of others are not read.
@@ -141,7 +160,7 @@ impl Reader {
             if place.walk.offset < place.walk.limit || place.extend(&self.shared) {
                 break;
             }
-            if place.lease.get().is_none() {
+            if place.lease.get().is_none() || self.stays {
                 return Ok(None);
             }
             let next = place.follow(&self.shared)?;

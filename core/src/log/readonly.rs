@@ -121,6 +121,14 @@ impl<F: Fold> ReadOnlyLog<F> {
         Reader::new(Arc::clone(&self.shared), from)
     }
 
+    /// Reads the frames of one segment, as [`super::Log::segment_reader`].
+    ///
+    /// # Errors
+    /// As [`super::Log::segment_reader`].
+    pub fn segment_reader(&self, segment: u64) -> Result<Reader> {
+        Reader::of_segment(Arc::clone(&self.shared), segment)
+    }
+
     /// The chunks that a commit frame made part of the log.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::log::mend::{check_stages, clean, mend, unavailable};
 use crate::log::scan::{Scanned, scan};
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::sequencer::Sequencer;
-use crate::log::snapshot::{Fold, StageTable};
+use crate::log::snapshot::{Fold, Snapshot, StageTable};
 use crate::log::survey::{Survey, Surveyed, check_pair, read_header, survey};
 use crate::log::walk::unreadable;
 use crate::log::{LogOptions, SyncMode};
@@ -260,7 +260,8 @@ fn create(
         disk,
         dir,
         header,
-        snapshot: stages.encode(fold),
+        snapshot: Snapshot::new(&stages, fold),
+        snapshot_frame_bytes: options.snapshot_frame_bytes,
         spare: None,
         planned_bytes: options.segment_bytes,
         sync: options.sync,
@@ -308,6 +309,9 @@ pub(super) fn read_segments(
         return Err(Error::invalid("there is no log in this folder").at(dir.display()));
     };
     let scanned = scan(disk, &last, segment, fold, access)?;
+    if let Some(oldest) = catalog.segments.front() {
+        fold.forget_before(oldest.header.first);
+    }
     Ok((catalog, last, scanned))
 }
 

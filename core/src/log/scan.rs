@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::log::disk::{Access, Disk, DiskFile};
 use crate::log::frame::{
     HEADER_BYTES, Header, KIND_CONTINUED, KIND_HEARTBEAT, KIND_OPENED, KIND_SNAPSHOT,
+    KIND_SNAPSHOT_PIECE,
 };
 use crate::log::segment::SEGMENT_HEADER_BYTES;
 use crate::log::snapshot::{Fold, StageTable};
@@ -33,6 +34,8 @@ pub(super) struct Scanned {
     pub(super) epoch: u32,
     pub(super) frames: u64,
     pub(super) stages: StageTable,
+    /// The pieces of the snapshot so far; none when it is complete.
+    snapshot: Option<Vec<u8>>,
 }
 
 /// Walks the last segment, folding its frames.
@@ -69,6 +72,7 @@ pub(super) fn scan(
         epoch: at.header.epoch,
         frames: 0,
         stages: StageTable::default(),
+        snapshot: Some(Vec::new()),
     };
     let flaw = loop {
         let header = match walk.header()? {
@@ -91,7 +95,15 @@ pub(super) fn scan(
     };
     if let Some(why) = flaw {
         let rest = Rest::search(&mut walk)?;
-        scanned.torn_bytes = rest.judge(&walk, why, at.header.recycled)?;
+        scanned.torn_bytes = rest.judge(&walk, why, &scanned, at.header.recycled)?;
+    } else if scanned.snapshot.is_some() {
+        let lost = Span::new(scanned.next, scanned.next.previous());
+        return Err(damaged(
+            &at.path,
+            scanned.end,
+            "the segment ends before its snapshot does",
+            lost,
+        ));
     }
     segment.frames = Some(scanned.frames);
     Ok(scanned)
@@ -101,8 +113,15 @@ impl Scanned {
     fn take(&mut self, header: &Header, body: bytes::Bytes, fold: &mut dyn Fold) -> Result<()> {
         self.vouched = self.vouched.max(header.durable_before);
         match header.kind {
+            KIND_SNAPSHOT_PIECE => {
+                let pieces = self.snapshot.as_mut().ok_or_else(misplaced)?;
+                pieces.extend_from_slice(&body);
+                Ok(())
+            }
             KIND_SNAPSHOT => {
-                self.stages = StageTable::restore(&body, fold)?;
+                let mut whole = self.snapshot.take().ok_or_else(misplaced)?;
+                whole.extend_from_slice(&body);
+                self.stages = StageTable::restore(&whole, fold)?;
                 // A segment has its name only when it is durable up to here.
                 self.vouched = header.end();
                 Ok(())
@@ -128,6 +147,10 @@ impl Scanned {
         self.frames += 1;
         fold.apply(&frame.by_ref())
     }
+}
+
+fn misplaced() -> Error {
+    Error::damaged("a snapshot where there was one already")
 }
 
 /// What lies behind a frame that does not hold.
@@ -202,9 +225,8 @@ impl Rest {
     ///
     /// # Errors
     /// Damaged, when it had been acknowledged.
-    fn judge(&self, walk: &Walk, why: &str, recycled: bool) -> Result<u64> {
-        let snapshot = walk.offset == SEGMENT_HEADER_BYTES as u64;
-        if self.vouched || snapshot {
+    fn judge(&self, walk: &Walk, why: &str, scanned: &Scanned, recycled: bool) -> Result<u64> {
+        if self.vouched || scanned.snapshot.is_some() {
             let next = walk.next.unwrap_or_default();
             let last = match &self.first {
                 Some(first) => first.first.previous(),

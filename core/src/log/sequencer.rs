@@ -10,7 +10,7 @@ use crate::log::frame::{
 };
 use crate::log::hopper::{Accepted, AppendError, Roll};
 use crate::log::segment::SEGMENT_HEADER_BYTES;
-use crate::log::snapshot::{Fold, StageTable};
+use crate::log::snapshot::{Fold, Snapshot, StageTable};
 use crate::position::Position;
 
 /// A frame to be appended.
@@ -79,20 +79,16 @@ impl<F: Fold> Sequencer<F> {
     /// much it takes. It has room for several times its snapshot, so that a large state does not
     /// make a segment of every frame.
     pub(super) fn roll_for(
-        &self,
+        &mut self,
         frame_bytes: u64,
         options: &LogOptions,
-    ) -> Result<Option<(Roll, u64, u64)>, AppendError> {
+    ) -> Option<(Roll, u64, u64)> {
         if self.fill_bytes + frame_bytes <= self.room_bytes {
-            return Ok(None);
+            return None;
         }
-        let snapshot = self.stages.encode(&self.fold);
-        if snapshot.len() > BODY_BYTES_MAX {
-            let what = format!("the log's state has grown to {} bytes", snapshot.len());
-            let error = Error::invalid(what).help("it must fit into 64 MiB");
-            return Err(AppendError::Declined(error));
-        }
-        let snapshot_bytes = padded_bytes(HEADER_BYTES, snapshot.len());
+        self.fold.seal(self.segment);
+        let snapshot = Snapshot::new(&self.stages, &self.fold);
+        let snapshot_bytes = padded_bytes(HEADER_BYTES, snapshot.bytes());
         let fill_bytes = SEGMENT_HEADER_BYTES as u64 + snapshot_bytes;
         let room_bytes = options
             .segment_bytes
@@ -103,7 +99,7 @@ impl<F: Fold> Sequencer<F> {
             snapshot,
             created_at: options.clock.now(),
         };
-        Ok(Some((roll, fill_bytes, room_bytes)))
+        Some((roll, fill_bytes, room_bytes))
     }
 
     pub(super) fn fold(&mut self, accepted: &Accepted) -> Result<(), AppendError> {

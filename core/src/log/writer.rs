@@ -52,6 +52,7 @@ pub(super) struct Writer {
     /// The next position, as far as written.
     next: Position,
     segment_bytes: u64,
+    snapshot_frame_bytes: usize,
     spare_segments: usize,
     stages: BTreeMap<u64, StageFile>,
     /// Frames of callers in the batch, and the room they take in the hopper.
@@ -76,6 +77,7 @@ impl Writer {
             active,
             next,
             segment_bytes: options.segment_bytes,
+            snapshot_frame_bytes: options.snapshot_frame_bytes,
             spare_segments: options.spare_segments,
             stages: BTreeMap::new(),
             batch_frames: 0,
@@ -122,7 +124,7 @@ impl Writer {
         for piece in work {
             match piece {
                 Work::Frame(frame) => self.frame(frame)?,
-                Work::Roll(roll) => self.roll(&roll)?,
+                Work::Roll(roll) => self.roll(roll)?,
                 Work::Stage(id, work) => self.stage(id, work)?,
                 Work::Retire(retire) => self.retire(&retire)?,
             }
@@ -206,7 +208,7 @@ impl Writer {
 
     /// Begins the next segment. The one before is complete and durable first: that the next exists
     /// proves it.
-    fn roll(&mut self, roll: &Roll) -> Result<(), Fence> {
+    fn roll(&mut self, roll: Roll) -> Result<(), Fence> {
         self.commit()?;
         let spare = lock(&self.shared.catalog).spares.pop();
         let header = SegmentHeader {
@@ -223,7 +225,8 @@ impl Writer {
             disk: self.shared.disk.as_ref(),
             dir: &self.shared.dir,
             header,
-            snapshot: roll.snapshot.clone(),
+            snapshot: roll.snapshot,
+            snapshot_frame_bytes: self.snapshot_frame_bytes,
             spare,
             planned_bytes: self.segment_bytes,
             sync: self.active.sync,

@@ -41,7 +41,7 @@ pub use problem::{Place, Problem, Problems, suggestion};
 pub use section::Section;
 pub use service::{GATEWAY_ADDRESS, GatewaySettings, Keeping, ServiceSettings, TlsFiles};
 pub use size::{parse_size, write_size};
-pub use store::{Retention, StoreDriver, StoreSettings};
+pub use store::{PurgeSettings, Retention, StoreDriver, StoreSettings};
 pub use taken::Taken;
 
 use crate::error::{Error, Result};

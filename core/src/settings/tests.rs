@@ -296,7 +296,7 @@ fn drivers_report_into_the_same_list() {
         "blacksmith.toml:1:10: sources.shop.url: this key is required (add url = … under [sources.shop])",
         "blacksmith.toml:3:1: sources.shop.ulr: unknown key (did you mean \"url\"?)",
         "blacksmith.toml:4:11: sources.shop.workers: out of range: from 1 to 64",
-        "blacksmith.toml:6:1: store.x: unknown key (known: driver, path, retention, segment_bytes, sync)",
+        "blacksmith.toml:6:1: store.x: unknown key (known: driver, path, purge, retention, segment_bytes, sync)",
     ];
     assert_eq!(found, expected);
 }
@@ -494,4 +494,19 @@ fn a_file_that_is_not_text_or_far_too_large_is_refused() {
         let error = Settings::load(&file, &Environment::default()).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
+}
+
+/// STO-08
+#[test]
+fn a_purge_policy_names_final_states_only() {
+    let text = "[[store.purge]]\ninterval = '@weekly'\nstatus = ['succeeded']\nolder_than = '7d'";
+    let settings = read(text);
+    let [policy] = &settings.store.purges[..] else {
+        panic!("{:?}", settings.store.purges);
+    };
+    assert_eq!(policy.interval.as_str(), "@weekly");
+    assert_eq!(policy.purge.statuses, [crate::job::Status::Succeeded]);
+    let found = problems(&text.replace("succeeded", "failed"));
+    let told = found.iter().any(|line| line.contains("no final status"));
+    assert!(told, "{found:#?}");
 }

@@ -3,13 +3,14 @@
 //! The catalog is a pure fold over the records of the log, the same at append as at recovery. Its
 //! snapshot opens every segment, so that a restart reads one segment and old ones can be dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::intervals::{Intervals, JobState};
 use super::record::{Decoder, Encoder, EventsHead, Record};
+use super::statistics::Statistics;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{LaneId, Schema, SchemaId, SourceId, StateChange};
@@ -80,7 +81,7 @@ impl Lane {
             status: transition.status,
             attempt: transition.attempt,
             at: (!succeeded).then_some(transition.at),
-            error: transition.error.as_deref().map(Arc::from),
+            error: transition.error.as_deref().map(shortened),
         };
         let stays = |own: &JobState| own.status.is_settled() && !reopens;
         let Some(changed) = self.states.set(transition.span, state, stays) else {
@@ -145,6 +146,19 @@ impl Lane {
     }
 }
 
+/// Bytes of an error that are kept in memory; the history has the whole of it.
+const ERROR_BYTES_MAX: usize = 512;
+
+fn shortened(error: &str) -> Arc<str> {
+    match error.len() <= ERROR_BYTES_MAX {
+        true => Arc::from(error),
+        false => {
+            let kept = &error[..error.floor_char_boundary(ERROR_BYTES_MAX)];
+            Arc::from(format!("{kept}…"))
+        }
+    }
+}
+
 impl OpenSpan {
     fn new(span: Span, state: &JobState) -> OpenSpan {
         OpenSpan {
@@ -164,9 +178,38 @@ pub(super) struct Catalog {
     pub(super) lanes: BTreeMap<LaneId, Lane>,
     pub(super) schemas: BTreeMap<SchemaId, Arc<Schema>>,
     pub(super) states: BTreeMap<(SourceId, String), Bytes>,
+    /// The statistics of complete segments, oldest first.
+    sealed: VecDeque<Arc<Statistics>>,
+    /// Those of the segment that is written.
+    running: Statistics,
 }
 
 impl Catalog {
+    /// Counts a record that was applied.
+    pub(super) fn note(&mut self, record: &Record, first: Position, count: u32) {
+        self.running.note(record, first, count);
+    }
+
+    /// The segment that was written is complete.
+    pub(super) fn seal(&mut self, segment: u64) {
+        let mut statistics = std::mem::take(&mut self.running);
+        statistics.segment = segment;
+        if let Some(own) = self.sealed.pop_back_if(|own| own.segment == segment) {
+            statistics = Statistics::clone(&own).and(statistics);
+        }
+        self.sealed.push_back(Arc::new(statistics));
+    }
+
+    /// The statistics of all segments, oldest first; `written` is the one that is written.
+    pub(super) fn statistics(&self, written: u64) -> Vec<Arc<Statistics>> {
+        let running = Statistics {
+            segment: written,
+            ..self.running.clone()
+        };
+        let sealed = self.sealed.iter().map(Arc::clone);
+        sealed.chain([Arc::new(running)]).collect()
+    }
+
     pub(super) fn apply(&mut self, record: &Record) -> Result<()> {
         match record {
             Record::Source { id, name } => {
@@ -287,6 +330,28 @@ impl Catalog {
         for lane in self.lanes.values_mut() {
             lane.trim(oldest);
         }
+        while let Some(next) = self.sealed.get(1)
+            && next
+                .positions
+                .is_some_and(|positions| positions.first <= oldest)
+        {
+            self.sealed.pop_front();
+        }
+    }
+
+    /// How many bytes [`Catalog::encode`] gives, about; found without looking at each state.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        let lanes = self.lanes.values().map(|lane| lane.states.encoded_bytes());
+        let states = self
+            .states
+            .iter()
+            .map(|((_, key), value)| key.len() + value.len() + 12);
+        let schemas = self
+            .schemas
+            .values()
+            .map(|schema| schema.body().len() + 100);
+        let segments = self.sealed.len() * 100;
+        lanes.sum::<usize>() + states.sum::<usize>() + schemas.sum::<usize>() + segments
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -307,6 +372,11 @@ impl Catalog {
             out.text(key);
             out.bytes(value);
         });
+        out.varint(self.sealed.len() as u64);
+        for statistics in &self.sealed {
+            statistics.encode(&mut out);
+        }
+        self.running.encode(&mut out);
         out.into_inner()
     }
 
@@ -324,7 +394,13 @@ impl Catalog {
         let schemas = input.list(Decoder::schema)?;
         let states =
             input.list(|input| Ok(((SourceId(input.u32()?), input.text()?), input.bytes()?)))?;
+        let mut sealed = VecDeque::new();
+        for _ in 0..input.varint()? {
+            sealed.push_back(Arc::new(Statistics::decode(&mut input)?));
+        }
         Ok(Catalog {
+            sealed,
+            running: Statistics::decode(&mut input)?,
             sources: sources.into_iter().collect(),
             lanes: lanes.into_iter().map(|lane| (lane.id, lane)).collect(),
             schemas: schemas

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Lane, Store};
+use super::{FOLLOW_UPS, Lane, Purge, Store};
 use crate::clock::Timestamp;
 use crate::event::{
     About, Block, Commit, Draft, Excluded, FormatId, LaneId, Refusal, SchemaId, SourceId,
@@ -70,6 +70,22 @@ pub const ALL: &[(&str, Claim)] = &[
     (
         "retention_keeps_what_is_not_settled",
         retention_keeps_what_is_not_settled,
+    ),
+    (
+        "a_purge_drops_only_what_stands_as_it_says",
+        a_purge_drops_only_what_stands_as_it_says,
+    ),
+    (
+        "follow_ups_come_with_the_transitions_that_made_them",
+        follow_ups_come_with_the_transitions_that_made_them,
+    ),
+    (
+        "a_lane_that_is_forgotten_holds_nothing",
+        a_lane_that_is_forgotten_holds_nothing,
+    ),
+    (
+        "statistics_count_every_position_once",
+        statistics_count_every_position_once,
     ),
     ("a_closed_store_takes_nothing", a_closed_store_takes_nothing),
 ];
@@ -509,6 +525,108 @@ pub fn retention_keeps_what_is_not_settled(store: Arc<dyn Store>) {
         (41, Some(100))
     );
     assert_eq!(standing(&store, lane).settled_upto, Position(45));
+}
+
+/// STO-08: what is purged lies before everything that is not settled, and before every job in another state than
+/// the policy names.
+pub fn a_purge_drops_only_what_stands_as_it_says(store: Arc<dyn Store>) {
+    let (source, orders) = shop(&store);
+    let lane = lane(&store, "lake/append");
+    for _ in 0..6 {
+        append(&store, source, draft(orders, 10, "x"));
+    }
+    record(
+        &store,
+        &[
+            transition(lane, 1, 29, Status::Succeeded),
+            transition(lane, 30, 30, Status::Discarded),
+            transition(lane, 31, 55, Status::Succeeded),
+        ],
+    );
+    let purge = |statuses: &[Status]| Purge {
+        statuses: statuses.to_vec(),
+        older_than: Duration::ZERO,
+    };
+    let later = Timestamp(i64::MAX);
+    let succeeded = purge(&[Status::Succeeded]);
+    let could = store.purgeable(&succeeded, later);
+    assert_eq!(store.oldest(), Position(1), "to ask drops nothing");
+    let purged = store.purge(&succeeded, later).expect("the store is open");
+    assert_eq!(purged, could);
+    assert!(store.oldest() <= Position(30), "a discarded job stays");
+    let both = purge(&[Status::Succeeded, Status::Discarded, Status::Failed]);
+    store.purge(&both, later).expect("the store is open");
+    assert!(store.oldest() <= Position(56), "what is not settled stays");
+    let found = spans(&store, 51);
+    assert_eq!(found.last(), Some(&(51, 60)));
+}
+
+/// Transitions and the jobs that they lead to are one record: both are there, under the store's own source.
+pub fn follow_ups_come_with_the_transitions_that_made_them(store: Arc<dyn Store>) {
+    let (source, orders) = shop(&store);
+    let lane = lane(&store, "lake/append");
+    append(&store, source, draft(orders, 2, "x"));
+    let failed = transition(lane, 2, 2, Status::Failed);
+    let jobs = draft(orders, 3, "jobs");
+    let receipt = store.follow_up(std::slice::from_ref(&failed), jobs);
+    let receipt = receipt.expect("they are taken");
+    wait(&receipt);
+    assert_eq!((receipt.first, receipt.last), (Position(3), Position(5)));
+    let block = read(&store, 3).swap_remove(0);
+    let own = store.register_source(FOLLOW_UPS).expect("it is known");
+    assert_eq!((block.source, &block.body[..]), (own, &b"jobs"[..]));
+    let history = store.transitions(None, span(2, 2), 10);
+    assert_eq!(history.expect("readable"), [failed.clone()]);
+    let state = standing(&store, lane).state(Position(2));
+    assert_eq!((state.status, state.attempt), (Status::Failed, 1));
+    let unknown = Transition {
+        lane: LaneId(lane.0 + 1),
+        ..failed
+    };
+    let refused = store.follow_up(&[unknown], draft(orders, 1, "none"));
+    assert!(refused.is_err(), "all or none");
+    assert_eq!(store.durable().upto(), Position(5));
+}
+
+/// A lane that an operator let go of keeps nothing, and is taken up again when it is registered.
+pub fn a_lane_that_is_forgotten_holds_nothing(store: Arc<dyn Store>) {
+    let (source, orders) = shop(&store);
+    let (kept, gone) = (lane(&store, "lake/append"), lane(&store, "lake/merge"));
+    append(&store, source, draft(orders, 10, "x"));
+    record(&store, &[transition(kept, 1, 10, Status::Succeeded)]);
+    assert_eq!(store.settled_upto(), Position(0));
+    assert!(store.forget_lane("lake/nothing").is_err());
+    store
+        .forget_lane("lake/merge")
+        .expect("there is such a lane");
+    assert_eq!(store.settled_upto(), Position(10));
+    assert!(store.lane(gone).is_some_and(|lane| lane.forgotten));
+    assert_eq!(lane(&store, "lake/merge"), gone);
+    assert_eq!(store.settled_upto(), Position(0));
+}
+
+/// Each position is counted under its schema, those of staged transactions without what was rolled back.
+pub fn statistics_count_every_position_once(store: Arc<dyn Store>) {
+    let (source, orders) = shop(&store);
+    let lane = lane(&store, "lake/append");
+    append(&store, source, draft(orders, 4, "x"));
+    let mut stage = store.stage(source).expect("a stage is taken");
+    let chunk = [tally(orders, 1, 5), tally(orders, 2, 7)];
+    stage
+        .push(&chunk, Bytes::from_static(b"a"))
+        .expect("there is room");
+    let excluded = Excluded {
+        schemas: Vec::new(),
+        groups: vec![2],
+    };
+    wait(&stage.commit(commit(excluded)).expect("there is room"));
+    record(&store, &[transition(lane, 2, 3, Status::Succeeded)]);
+    let statistics = store.statistics();
+    let counted = statistics.iter().flat_map(|part| part.events.values());
+    assert_eq!(counted.sum::<u64>(), 9);
+    let changes = statistics.iter().filter_map(|part| part.lanes.get(&lane));
+    let changes: Vec<_> = changes.map(|own| (own.count, own.span)).collect();
+    assert_eq!(changes, [(1, span(2, 3))]);
 }
 
 /// After [`Store::close`] nothing is taken, and everybody who waits learns it.

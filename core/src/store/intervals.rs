@@ -346,10 +346,10 @@ impl Intervals {
         self.chunks.values().map(|chunk| chunk.pieces.len()).sum()
     }
 
-    /// An upper bound of the bytes that [`Intervals::encode`] writes, found without looking at states.
-    pub(super) fn encoded_bytes_max(&self) -> usize {
-        /// A position further on and the number of a state, as varints; mostly it is a third of it.
-        const PIECE_BYTES: usize = 16;
+    /// How many bytes [`Intervals::encode`] writes, about; found without looking at states.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        /// A position further on and the number of a state, as varints.
+        const PIECE_BYTES: usize = 4;
         64 + self.len() * PIECE_BYTES
     }
 
@@ -590,7 +590,6 @@ mod tests {
                     let mut out = Encoder::default();
                     seen.encode(&mut out);
                     let bytes = out.into_inner();
-                    prop_assert!(bytes.len() <= seen.encoded_bytes_max() + 100);
                     let mut input = Decoder::new(bytes::Bytes::from(bytes));
                     prop_assert_eq!(&Intervals::decode(&mut input).unwrap(), &seen);
                     agree(&intervals, &plain, 1);

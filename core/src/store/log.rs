@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::catalog::{Catalog, Lane};
+use super::purge::{Purge, Purged, ripe};
 use super::record::{
     Decoder, Encoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, KIND_TRANSITIONS,
     Record,
 };
-use super::{Blocks, FOLLOW_UPS, Stage, Store};
+use super::{Blocks, Changes, FOLLOW_UPS, Stage, Statistics, Store};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{
@@ -23,8 +24,8 @@ use crate::event::{
 };
 use crate::job::Transition;
 use crate::log::{
-    self, AppendError, Disk, Durable, Fold, Frame, FrameRef, Log, LogOptions, ReadOnlyLog, Receipt,
-    Recovery, Retention, StagedReader,
+    self, AppendError, Disk, Durable, Fold, Frame, FrameRef, Frozen, Log, LogOptions, ReadOnlyLog,
+    Receipt, Recovery, Retention, StagedReader,
 };
 use crate::position::{Position, Span};
 
@@ -35,7 +36,22 @@ impl Fold for Catalog {
     fn apply(&mut self, frame: &FrameRef<'_>) -> Result<()> {
         let head = frame.parts.first().cloned().unwrap_or_default();
         let (record, _) = Record::decode(frame.kind, &head)?;
-        Catalog::apply(self, &record)
+        Catalog::apply(self, &record)?;
+        self.note(&record, frame.first, frame.count);
+        Ok(())
+    }
+
+    fn freeze(&self) -> Frozen {
+        let frozen = self.clone();
+        Frozen::new(self.encoded_bytes(), move || Catalog::encode(&frozen))
+    }
+
+    fn seal(&mut self, segment: u64) {
+        Catalog::seal(self, segment);
+    }
+
+    fn forget_before(&mut self, oldest: Position) {
+        self.trim(oldest);
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -68,6 +84,13 @@ impl Origin {
         match self {
             Origin::Own(log) => log.reader(from),
             Origin::ReadOnly(log) => log.reader(from),
+        }
+    }
+
+    fn segment_reader(&self, segment: u64) -> Result<log::Reader> {
+        match self {
+            Origin::Own(log) => log.segment_reader(segment),
+            Origin::ReadOnly(log) => log.segment_reader(segment),
         }
     }
 }
@@ -117,6 +140,17 @@ impl LogStore {
             Origin::Own(log) => log.segments(),
             Origin::ReadOnly(log) => log.segments(),
         }
+    }
+
+    /// Up to where `purge` has nothing against dropping.
+    fn reach(&self, purge: &Purge) -> Position {
+        let durable = self.durable().upto();
+        let reach = self.with_catalog(|catalog| purge.reach(catalog, durable));
+        reach.min(self.settled_upto())
+    }
+
+    fn has_segment(&self, id: u64) -> bool {
+        self.segments().iter().any(|segment| segment.id == id)
     }
 
     fn own(&self) -> Result<&Log<Catalog>> {
@@ -413,24 +447,51 @@ impl Store for LogStore {
         span: Span,
         limit: usize,
     ) -> Result<Vec<Transition>> {
-        let from = span.first.max(self.oldest());
-        let mut reader = self
-            .origin
-            .reader(from)
-            .want(&[KIND_TRANSITIONS, KIND_FOLLOW_UP]);
+        let mut found = Vec::new();
+        for part in self.statistics() {
+            let may_touch = |(own, changes): (&LaneId, &Changes)| {
+                changes.span.intersects(span) && lane.is_none_or(|lane| lane == *own)
+            };
+            if found.len() >= limit {
+                break;
+            }
+            if part.lanes.iter().any(may_touch) {
+                let transitions = self.transitions_in(&part)?.into_iter();
+                found.extend(transitions.filter(|transition| {
+                    transition.span.intersects(span)
+                        && lane.is_none_or(|lane| lane == transition.lane)
+                }));
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn statistics(&self) -> Vec<Arc<Statistics>> {
+        match &self.origin {
+            // Segments are counted up by the fold, which may be ahead of the disk.
+            Origin::Own(log) => log.with_fold_and_segment(Catalog::statistics),
+            Origin::ReadOnly(log) => {
+                let newest = log.segments().last().map_or(0, |segment| segment.id);
+                log.fold().statistics(newest)
+            }
+        }
+    }
+
+    fn transitions_in(&self, part: &Statistics) -> Result<Vec<Transition>> {
+        let wanted = [KIND_TRANSITIONS, KIND_FOLLOW_UP];
+        let mut reader = match self.origin.segment_reader(part.segment) {
+            Ok(reader) => reader.want(&wanted),
+            // Not on the disk yet, so nothing of it is durable; or dropped meanwhile.
+            Err(_) if !self.has_segment(part.segment) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
         let mut found = Vec::new();
         while let Some(frame) = reader.next()? {
-            let record = Record::decode(frame.kind, &frame.body)?.0;
-            let (Record::Transitions(transitions) | Record::FollowUp { transitions, .. }) = record
-            else {
-                continue;
-            };
-            let touches =
-                |t: &Transition| t.span.intersects(span) && lane.is_none_or(|lane| lane == t.lane);
-            found.extend(transitions.into_iter().filter(touches));
-            if found.len() >= limit {
-                found.truncate(limit);
-                break;
+            if let Record::Transitions(transitions) | Record::FollowUp { transitions, .. } =
+                Record::decode(frame.kind, &frame.body)?.0
+            {
+                found.extend(transitions);
             }
         }
         Ok(found)
@@ -453,6 +514,18 @@ impl Store for LogStore {
             first: first.span.first,
             last: last.span.last,
         }))
+    }
+
+    fn purge(&self, purge: &Purge, now: Timestamp) -> Result<Purged> {
+        let reach = self.reach(purge);
+        let dropped = self.own()?.retain(reach, &purge.retention(), now)?;
+        Ok(Purged::of(&dropped))
+    }
+
+    fn purgeable(&self, purge: &Purge, now: Timestamp) -> Purged {
+        let segments = self.segments();
+        let reach = self.reach(purge);
+        Purged::of(ripe(&segments, reach, purge.older_than, now))
     }
 
     fn close(&self) -> Result<()> {
@@ -493,13 +566,14 @@ impl Stage for LogStage {
         mut self: Box<Self>,
         commit: Commit,
     ) -> Result<Receipt, Refusal<(Box<dyn Stage>, Commit)>> {
-        let count = commit.excluded.remaining(&self.tally);
+        let kept: Vec<Tally> = commit.excluded.kept(&self.tally).copied().collect();
+        let count = event_count(commit.excluded.remaining(&self.tally))?;
         let record = Record::Commit {
             events: EventsHead {
                 source: self.source,
                 format: commit.format,
                 received_at: commit.received_at,
-                tally: by_schema(&self.tally),
+                tally: by_schema(&kept),
                 envelope: commit.envelope.clone(),
                 state: commit.state.clone(),
             },
@@ -513,6 +587,14 @@ impl Stage for LogStage {
             other => Refusal::Failed(other.into()),
         })
     }
+}
+
+/// What a frame can count.
+pub(super) fn event_count(count: u64) -> Result<u32> {
+    u32::try_from(count).map_err(|_| {
+        Error::refused(format!("a transaction of {count} events"))
+            .help("one transaction has at most 4,294,967,295; write it in several")
+    })
 }
 
 /// Groups matter inside the chunks only: the commit says how many events of which schema.
@@ -605,7 +687,7 @@ impl StagedBlocks {
         let mut whole = Decoder::new(chunk.body);
         let mut head = Decoder::new(whole.bytes()?);
         let tally = head.tally()?;
-        let count = self.excluded.remaining(&tally);
+        let count = event_count(self.excluded.remaining(&tally))?;
         let first = self.next;
         self.next = first.plus(u64::from(count));
         Ok(Some(Block {

@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::catalog::{Catalog, Lane};
+use super::log::event_count;
+use super::purge::{Purge, Purged};
 use super::record::Record;
-use super::{Blocks, FOLLOW_UPS, Stage, Store};
+use super::{Blocks, FOLLOW_UPS, Stage, Statistics, Store};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{
@@ -83,6 +85,24 @@ impl Held {
             });
         }
         Ok(count)
+    }
+
+    /// The oldest blocks that `purge` lets go.
+    fn purgeable(&self, purge: &Purge, now: Timestamp) -> Purged {
+        let settled = settled_upto(self);
+        let reach = purge
+            .reach(&self.catalog, self.next.previous())
+            .min(settled);
+        let goes = |block: &&Block| {
+            last_of(block) <= reach && now.since(block.received_at) > purge.older_than
+        };
+        let blocks: Vec<&Block> = self.blocks.iter().take_while(goes).collect();
+        let ends = blocks.first().zip(blocks.last());
+        Purged {
+            segments: blocks.len(),
+            span: ends.map(|(first, last)| Span::new(first.first, last_of(last))),
+            bytes: blocks.iter().map(|block| block.body.len() as u64).sum(),
+        }
     }
 
     /// Drops the oldest blocks that are settled, as long as `goes` says so of one.
@@ -365,6 +385,27 @@ impl Store for MemoryStore {
         Ok(found.take(limit).cloned().collect())
     }
 
+    /// Counted anew each time: one part, as memory knows no segments.
+    fn statistics(&self) -> Vec<Arc<Statistics>> {
+        let held = self.held();
+        let mut all = Statistics::default();
+        for block in &held.blocks {
+            all.add_received(block.received_at);
+            if let Some(span) = block.span() {
+                all.add_positions(span);
+            }
+            for tally in block.excluded.kept(&block.tally) {
+                all.add_events(tally.schema, u64::from(tally.count));
+            }
+        }
+        all.note_transitions(&held.transitions);
+        vec![Arc::new(all)]
+    }
+
+    fn transitions_in(&self, _part: &Statistics) -> Result<Vec<Transition>> {
+        Ok(self.held().transitions.clone())
+    }
+
     fn oldest(&self) -> Position {
         self.held().oldest()
     }
@@ -380,6 +421,23 @@ impl Store for MemoryStore {
             held.bytes > policy.max_bytes || now.since(block.received_at) > policy.max_age
         });
         Ok((!dropped.is_empty()).then_some(dropped))
+    }
+
+    /// What memory knows of segments are its blocks.
+    fn purge(&self, purge: &Purge, now: Timestamp) -> Result<Purged> {
+        let mut held = self.held();
+        if held.closed {
+            return Err(closed());
+        }
+        let purged = held.purgeable(purge, now);
+        if let Some(span) = purged.span {
+            held.drop_settled(span.last, |_, _| true);
+        }
+        Ok(purged)
+    }
+
+    fn purgeable(&self, purge: &Purge, now: Timestamp) -> Purged {
+        self.held().purgeable(purge, now)
     }
 
     fn close(&self) -> Result<()> {
@@ -400,11 +458,12 @@ struct MemoryStage {
 impl MemoryStage {
     fn blocks(&self, commit: &Commit, first: Position) -> Vec<Block> {
         let excluded = Arc::new(commit.excluded.clone());
-        let whole = Span::starting(first, u64::from(self.count(&excluded)));
+        let whole = Span::starting(first, self.count(&excluded));
         let mut next = first;
         let mut blocks = Vec::with_capacity(self.chunks.len());
         for (tally, body) in &self.chunks {
-            let count = excluded.remaining(tally);
+            // The whole transaction was counted before, and fits.
+            let count = excluded.remaining(tally) as u32;
             blocks.push(Block {
                 source: self.source,
                 format: commit.format,
@@ -423,7 +482,7 @@ impl MemoryStage {
         blocks
     }
 
-    fn count(&self, excluded: &Excluded) -> u32 {
+    fn count(&self, excluded: &Excluded) -> u64 {
         let chunks = self.chunks.iter();
         chunks.map(|(tally, _)| excluded.remaining(tally)).sum()
     }
@@ -456,10 +515,10 @@ impl Stage for MemoryStage {
             if !store.has_room(held, self.bytes) {
                 return Err(Refusal::Full(Box::new((self as Box<dyn Stage>, commit))));
             }
+            let count = event_count(self.count(&commit.excluded))?;
             for block in self.blocks(&commit, held.next) {
                 held.push(block);
             }
-            let count = self.count(&commit.excluded);
             held.catalog.apply(&Record::State {
                 source: self.source,
                 changes: commit.state,

@@ -6,7 +6,9 @@
 
 mod record;
 mod intervals;
+mod statistics;
 pub mod catalog;
+mod purge;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod log;
@@ -29,6 +31,8 @@ use crate::position::{Position, Span};
 
 pub use catalog::{Lane, OpenSpan};
 pub use intervals::JobState;
+pub use purge::{Purge, Purged};
+pub use statistics::{Changes, Range, Statistics};
 
 /// The name under which jobs that follow others up are kept: no source of a user can be called so.
 pub const FOLLOW_UPS: &str = "@follow-ups";
@@ -140,7 +144,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn blocks(&self, from: Position) -> Box<dyn Blocks>;
 
     /// Reads the history: transitions of `lane` (of all when none) that touch `span`, oldest
-    /// first, at most `limit`.
+    /// first, at most `limit`. Parts of the store that cannot hold any are not read.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -151,6 +155,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Transition>>;
 
+    /// What each part of the store holds, in numbers, oldest first. The last part may count what is not
+    /// durable yet.
+    fn statistics(&self) -> Vec<Arc<Statistics>>;
+
+    /// Reads the transitions recorded in one part of the store, oldest first.
+    ///
+    /// # Errors
+    /// When the part was dropped or cannot be read.
+    fn transitions_in(&self, part: &Statistics) -> Result<Vec<Transition>>;
+
     /// The oldest position that the store still has.
     fn oldest(&self) -> Position;
 
@@ -160,6 +174,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be changed.
     fn retain(&self, now: Timestamp) -> Result<Option<Span>>;
+
+    /// Drops what `purge` lets go at the time `now`; what is not settled stays.
+    ///
+    /// # Errors
+    /// When the store cannot be changed.
+    fn purge(&self, purge: &Purge, now: Timestamp) -> Result<Purged>;
+
+    /// What [`Store::purge`] would drop.
+    fn purgeable(&self, purge: &Purge, now: Timestamp) -> Purged;
 
     /// Writes out what waits and lets go of the store. Later calls fail.
     ///

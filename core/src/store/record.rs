@@ -337,6 +337,12 @@ impl Decoder {
         Err(Error::damaged("a record of the log holds a broken number"))
     }
 
+    /// A varint of at most 32 bits.
+    pub(super) fn number(&mut self) -> Result<u32> {
+        let number = u32::try_from(self.varint()?);
+        number.map_err(|_| Error::damaged("a record of the log holds a number that is too large"))
+    }
+
     pub(super) fn bytes(&mut self) -> Result<Bytes> {
         let length = self.u32()? as usize;
         self.take(length)

@@ -142,6 +142,8 @@ pub(super) fn options(sync: SyncMode) -> LogOptions {
     LogOptions {
         segment_bytes: 8 << 10,
         pending_bytes_max: 16 << 10,
+        // Every snapshot takes several frames.
+        snapshot_frame_bytes: 16,
         sync,
         spare_segments: 1,
         clock: Arc::new(ManualClock::default()),
