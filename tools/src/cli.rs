@@ -84,6 +84,17 @@ pub(crate) enum Store {
     Stat,
     /// Read every byte and check every checksum.
     Verify,
+    /// Carry out every [[store.purge]] now.
+    Purge {
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Let go of a lane whose action is gone: what it did not load is not kept for it any more.
+    Forget {
+        /// The lane, as destination/action.
+        lane: String,
+    },
 }
 
 /// `events`, `jobs` or `transitions`, with nothing, `list` or `show` behind it.
@@ -131,9 +142,60 @@ pub(crate) struct FilterArgs {
     /// Up to this position, included, or before this time.
     #[arg(long, value_name = "POSITION|TIME")]
     pub(crate) to: Option<String>,
+    /// Not from this source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) not_source: Vec<String>,
+    /// Not from this trigger.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) not_trigger: Vec<String>,
+    /// Of this version of the source.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) source_version: Vec<String>,
+    /// Not of this version of the source.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) not_source_version: Vec<String>,
+    /// Not to this destination.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) not_destination: Vec<String>,
+    /// Not to this action.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) not_action: Vec<String>,
+    /// Written for this version of the destination.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) job_version: Vec<String>,
+    /// Not written for this version of the destination.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) not_job_version: Vec<String>,
+    /// Not in this state.
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) not_status: Vec<String>,
+    /// After at least so many attempts.
+    #[arg(long, value_name = "N")]
+    pub(crate) min_attempts: Option<u32>,
+    /// After at most so many attempts.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_attempts: Option<u32>,
+    /// Jobs made at or after this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) created_from: Option<String>,
+    /// Jobs made before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) created_to: Option<String>,
+    /// Of this event alone, by its id or position; other filters do not count then.
+    #[arg(long, value_name = "ID")]
+    pub(crate) event: Option<String>,
+    /// Of this job alone, by its id; other filters do not count then.
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+    /// Pass over so many of the newest.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) offset: u64,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+    /// Say only how many there are.
+    #[arg(long)]
+    pub(crate) count: bool,
 }
 
 #[cfg(test)]
@@ -163,6 +225,9 @@ mod tests {
             "blacksmith-stream transitions --status failed --status discarded",
             "blacksmith-stream store stat",
             "blacksmith-stream store verify --json",
+            "blacksmith-stream store forget lake/append",
+            "blacksmith-stream store purge --dry-run",
+            "blacksmith-stream jobs --not-status succeeded --min-attempts 2 --count",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

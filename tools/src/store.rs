@@ -4,8 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use blacksmith_core::clock::{Clock, SystemClock};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::log::{self, Damage, Verification};
+use blacksmith_core::schedule::duration::write_duration;
 use blacksmith_core::settings::{Environment, Settings, StoreDriver, StoreSettings, write_size};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
@@ -22,6 +24,8 @@ pub(crate) fn store(global: &Global, command: &cli::Store, output: Output) -> Re
     match command {
         cli::Store::Stat => stat(&settings, output),
         cli::Store::Verify => verify(&settings, output),
+        cli::Store::Purge { dry_run } => purge(&settings, *dry_run, output),
+        cli::Store::Forget { lane } => forget(&settings, lane),
     }
 }
 
@@ -32,6 +36,63 @@ pub(crate) fn folder(settings: &StoreSettings) -> Result<&Path> {
         StoreDriver::Memory => Err(Error::config("the store is in memory and leaves no files")
             .help("nobody else can look at it; use driver = \"log\" under [store]")),
     }
+}
+
+/// What every policy lets go, one row each.
+fn purge(settings: &Settings, dry_run: bool, output: Output) -> Result<ExitCode> {
+    let now = SystemClock::shared().now();
+    let store = match dry_run {
+        true => LogStore::open_read_only(folder(&settings.store)?)?,
+        false => own(settings)?,
+    };
+    let mut table = Table::new(&["status", "older than", "segments", "first", "last", "bytes"]);
+    for policy in &settings.store.purges {
+        let purge = &policy.purge;
+        let purged = match dry_run {
+            true => store.purgeable(purge, now),
+            false => store.purge(purge, now)?,
+        };
+        let statuses: Vec<&str> = purge.statuses.iter().map(|status| status.name()).collect();
+        table.row([
+            json!(statuses.join(" ")),
+            json!(write_duration(purge.older_than)),
+            json!(purged.segments),
+            json!(purged.span.map(|span| span.first.0)),
+            json!(purged.span.map(|span| span.last.0)),
+            json!(purged.bytes),
+        ]);
+    }
+    store.close()?;
+    print(|out| table.write(output, out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The store, for this process alone: another one that has it open makes this fail.
+fn own(settings: &Settings) -> Result<LogStore> {
+    let folder = folder(&settings.store)?;
+    // To look first does not make a store where there is none.
+    LogStore::open_read_only(folder)?;
+    let options = log::LogOptions {
+        segment_bytes: settings.store.segment_bytes,
+        ..log::LogOptions::default()
+    };
+    let retention = log::Retention::default();
+    let opened = LogStore::open(folder, options, log::SystemDisk::shared(), retention)?;
+    Ok(opened.0)
+}
+
+/// Needs the store for itself: nobody may be loading the lane meanwhile.
+fn forget(settings: &Settings, lane: &str) -> Result<ExitCode> {
+    let store = own(settings)?;
+    store.forget_lane(lane)?;
+    store.close()?;
+    print(|out| {
+        writeln!(
+            out,
+            "{lane} holds nothing in the store any more; it is taken up again when it is configured"
+        )
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn stat(settings: &Settings, output: Output) -> Result<ExitCode> {
@@ -112,7 +173,10 @@ fn lanes(store: &LogStore) -> Table {
             .map(|open| format!("{} {}, attempt {}", open.span, open.status, open.attempt));
         let discarded: u64 = lane.discarded().map(|open| open.span.len()).sum();
         table.row([
-            json!(*lane.name),
+            json!(match lane.forgotten {
+                true => format!("{} (forgotten)", lane.name),
+                false => lane.name.to_string(),
+            }),
             json!(lane.start.0),
             json!(lane.settled_upto.0),
             json!(head.0.saturating_sub(lane.settled_upto.0)),

@@ -140,7 +140,24 @@ fn start_lanes(app: &Application, abort: &CancellationToken) -> Result<Vec<LaneH
             lanes.push(start_lane(&app.store, &formats, &app.clock, lane)?);
         }
     }
+    warn_of_unserved(app.store.as_ref(), &lanes);
     Ok(lanes)
+}
+
+/// A lane whose action is not configured any more holds what it has not loaded: said at every start.
+fn warn_of_unserved(store: &dyn Store, served: &[LaneHandle]) {
+    let head = store.durable().upto();
+    let is_served = |id| served.iter().any(|own| own.id == id);
+    for lane in store.lanes() {
+        let kept = head.since(lane.settled_upto);
+        if kept > 0 && !lane.forgotten && !is_served(lane.id) {
+            tracing::warn!(
+                lane = %lane.name,
+                events = kept,
+                "no such action is configured, and its events are kept for it: configure it again, or let go of it with `store forget`"
+            );
+        }
+    }
 }
 
 fn lane(

@@ -554,7 +554,7 @@ impl<'a> Writing<'a> {
 }
 
 /// The version that the destination gives the job.
-pub(crate) fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<Job> {
+fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<Job> {
     let settled = action.versions.settle(job.version.as_ref(), now)?;
     if settled.deprecated {
         tracing::warn!(action = %action.name, version = ?settled.version, "the version is deprecated");

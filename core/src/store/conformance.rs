@@ -576,7 +576,7 @@ pub fn follow_ups_come_with_the_transitions_that_made_them(store: Arc<dyn Store>
     let own = store.register_source(FOLLOW_UPS).expect("it is known");
     assert_eq!((block.source, &block.body[..]), (own, &b"jobs"[..]));
     let history = store.transitions(None, span(2, 2), 10);
-    assert_eq!(history.expect("readable"), [failed.clone()]);
+    assert_eq!(history.expect("readable"), std::slice::from_ref(&failed));
     let state = standing(&store, lane).state(Position(2));
     assert_eq!((state.status, state.attempt), (Status::Failed, 1));
     let unknown = Transition {

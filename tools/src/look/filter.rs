@@ -1,28 +1,15 @@
-//! What a list lets through.
+//! What was typed, as a question.
 
 use blacksmith_core::clock::{SystemClock, Timestamp};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::flow::Pattern;
 use blacksmith_core::job::Status;
 use blacksmith_core::position::{Position, Span};
+use blacksmith_core::query::{Attempts, Filter, Names, Statuses, Times};
 use blacksmith_core::schedule::duration::parse_duration;
 
+use super::{Look, Noun};
 use crate::cli::FilterArgs;
-
-/// The filters of one list. An empty one lets everything through.
-#[derive(Debug, Clone)]
-pub(super) struct Filter {
-    pub(super) sources: Vec<Pattern>,
-    pub(super) triggers: Vec<Pattern>,
-    pub(super) destinations: Vec<Pattern>,
-    pub(super) actions: Vec<Pattern>,
-    pub(super) statuses: Vec<Status>,
-    /// The positions to look at; none when they lie outside the store.
-    pub(super) span: Option<Span>,
-    pub(super) since: Option<Timestamp>,
-    pub(super) before: Option<Timestamp>,
-    pub(super) limit: usize,
-}
 
 /// A bound as it was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,88 +18,108 @@ enum Bound {
     Time(Timestamp),
 }
 
-impl Filter {
-    /// Lets everything through.
-    pub(super) fn everything() -> Filter {
-        Filter {
-            sources: Vec::new(),
-            triggers: Vec::new(),
-            destinations: Vec::new(),
-            actions: Vec::new(),
-            statuses: Vec::new(),
-            span: None,
-            since: None,
-            before: None,
-            limit: usize::MAX,
+impl Look {
+    /// The filter that was typed.
+    pub(super) fn filter(&self, noun: Noun, args: &FilterArgs) -> Result<Filter> {
+        let mut filter = filter(noun, args, SystemClock::shared().now())?;
+        if let Some(event) = &args.event {
+            filter.event = Some(self.query.address(event)?.position);
         }
-    }
-
-    /// The filter that was typed, for a store that holds `oldest` to `head`.
-    pub(super) fn of(args: &FilterArgs, oldest: Position, head: Position) -> Result<Filter> {
-        let now = SystemClock::shared().now();
-        let bound = |text: &Option<String>| {
-            text.as_deref()
-                .map(|text| Bound::parse(text, now))
-                .transpose()
-        };
-        let (mut first, mut last) = (oldest, head);
-        let (mut since, mut before) = (None, None);
-        match bound(&args.from)? {
-            Some(Bound::Position(position)) => first = first.max(position),
-            Some(Bound::Time(time)) => since = Some(time),
-            None => {}
+        if let Some(job) = &args.job {
+            let address = self.query.address(job)?;
+            let lane = address.lane.ok_or_else(|| {
+                Error::invalid(format!("{job} is the id of an event"))
+                    .help("name a job, or use --event")
+            })?;
+            filter.job = Some((lane, address.position));
         }
-        match bound(&args.to)? {
-            Some(Bound::Position(position)) => last = last.min(position),
-            Some(Bound::Time(time)) => before = Some(time),
-            None => {}
-        }
-        let patterns = |texts: &[String]| texts.iter().map(Pattern::new).collect();
-        Ok(Filter {
-            sources: patterns(&args.source),
-            triggers: patterns(&args.trigger),
-            destinations: patterns(&args.destination),
-            actions: patterns(&args.action),
-            statuses: args
-                .status
-                .iter()
-                .map(|text| text.parse())
-                .collect::<Result<_>>()?,
-            span: (first <= last && last > Position::ZERO).then_some(Span { first, last }),
-            since,
-            before,
-            limit: args.limit,
-        })
-    }
-
-    /// Whether events of this trigger may be shown.
-    pub(super) fn wants_trigger(&self, source: &str, trigger: &str) -> bool {
-        passes(&self.sources, source) && passes(&self.triggers, trigger)
-    }
-
-    /// Whether jobs of this action may be shown.
-    pub(super) fn wants_action(&self, destination: &str, action: &str) -> bool {
-        passes(&self.destinations, destination) && passes(&self.actions, action)
-    }
-
-    /// Whether jobs in this state may be shown.
-    pub(super) fn wants_status(&self, status: Status) -> bool {
-        self.statuses.is_empty() || self.statuses.contains(&status)
-    }
-
-    /// Whether the list asks about jobs and not only about events.
-    pub(super) fn is_about_jobs(&self) -> bool {
-        !(self.destinations.is_empty() && self.actions.is_empty() && self.statuses.is_empty())
-    }
-
-    /// Whether this moment may be shown.
-    pub(super) fn wants_time(&self, at: Timestamp) -> bool {
-        self.since.is_none_or(|since| at >= since) && self.before.is_none_or(|before| at < before)
+        Ok(filter)
     }
 }
 
-fn passes(patterns: &[Pattern], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
+fn filter(noun: Noun, args: &FilterArgs, now: Timestamp) -> Result<Filter> {
+    let bound = |text: &Option<String>| {
+        let bound = text.as_deref().map(|text| Bound::parse(text, now));
+        bound.transpose()
+    };
+    let (from, to) = (bound(&args.from)?, bound(&args.to)?);
+    let times = Times {
+        since: from.and_then(Bound::time),
+        before: to.and_then(Bound::time),
+    };
+    let positions = Span::new(
+        from.and_then(Bound::position).unwrap_or(Position::FIRST),
+        to.and_then(Bound::position).unwrap_or(Position::MAX),
+    );
+    let created = Times {
+        since: moment_of(args.created_from.as_deref(), now)?,
+        before: moment_of(args.created_to.as_deref(), now)?,
+    };
+    // Of transitions the time is when they were made.
+    let (received, created) = match noun {
+        Noun::Transitions => (Times::default(), times.and(created)),
+        Noun::Events | Noun::Jobs => (times, created),
+    };
+    Ok(Filter {
+        sources: names(&args.source, &args.not_source),
+        triggers: names(&args.trigger, &args.not_trigger),
+        versions: names(&args.source_version, &args.not_source_version),
+        destinations: names(&args.destination, &args.not_destination),
+        actions: names(&args.action, &args.not_action),
+        job_versions: names(&args.job_version, &args.not_job_version),
+        statuses: Statuses {
+            only: statuses(&args.status)?,
+            not: statuses(&args.not_status)?,
+        },
+        attempts: Attempts {
+            min: args.min_attempts.unwrap_or(0),
+            max: args.max_attempts,
+        },
+        positions: (from.is_some() || to.is_some()).then_some(positions),
+        received,
+        created,
+        ..Filter::default()
+    })
+}
+
+fn names(only: &[String], not: &[String]) -> Names {
+    let patterns = |texts: &[String]| texts.iter().map(Pattern::new).collect();
+    Names {
+        only: patterns(only),
+        not: patterns(not),
+    }
+}
+
+fn statuses(texts: &[String]) -> Result<Vec<Status>> {
+    texts.iter().map(|text| text.parse()).collect()
+}
+
+fn moment_of(text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>> {
+    let bound = text.map(|text| Bound::parse(text, now)).transpose()?;
+    match bound {
+        None => Ok(None),
+        Some(Bound::Time(time)) => Ok(Some(time)),
+        Some(Bound::Position(position)) => Err(Error::invalid(format!(
+            "{position} is a position and no time"
+        ))
+        .help("use --from and --to for positions")),
+    }
+}
+
+impl Bound {
+    fn time(self) -> Option<Timestamp> {
+        match self {
+            Bound::Time(time) => Some(time),
+            Bound::Position(_) => None,
+        }
+    }
+
+    fn position(self) -> Option<Position> {
+        match self {
+            Bound::Position(position) => Some(position),
+            Bound::Time(_) => None,
+        }
+    }
 }
 
 impl Bound {
@@ -152,8 +159,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
-    fn filter(args: &FilterArgs) -> Filter {
-        Filter::of(args, Position(10), Position(100)).unwrap()
+    fn jobs(args: &FilterArgs) -> Filter {
+        filter(Noun::Jobs, args, NOW).unwrap()
     }
 
     #[test]
@@ -172,44 +179,58 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_held_within_the_store() {
-        let between = |from: &str, to: &str| {
-            let args = FilterArgs {
-                from: Some(from.into()),
-                to: Some(to.into()),
-                ..FilterArgs::default()
-            };
-            filter(&args).span.map(|span| (span.first.0, span.last.0))
+    fn bounds_are_positions_or_times_of_what_is_listed() {
+        let args = |from: &str, to: &str| FilterArgs {
+            from: Some(from.into()),
+            to: Some(to.into()),
+            ..FilterArgs::default()
         };
-        assert_eq!(between("1", "50"), Some((10, 50)));
-        assert_eq!(between("50", "5000"), Some((50, 100)));
-        assert_eq!(between("200", "300"), None);
+        let between = jobs(&args("50", "2h"));
+        let expected = Span::new(Position(50), Position::MAX);
+        assert_eq!(between.positions, Some(expected));
+        let before = Some(Timestamp(NOW.0 - 7_200_000_000));
+        assert_eq!(
+            (between.received.since, between.received.before),
+            (None, before)
+        );
+        let made = filter(Noun::Transitions, &args("2h", "50"), NOW).unwrap();
+        assert_eq!(
+            (made.created.since, made.received),
+            (before, Times::default())
+        );
+        assert_eq!(jobs(&FilterArgs::default()).positions, None);
     }
 
     #[test]
     fn several_values_allow_each_of_them_and_stars_stand_for_text() {
         let args = FilterArgs {
             trigger: vec!["public.o*".into(), "audit.log".into()],
+            not_trigger: vec!["*old".into()],
             status: vec!["failed".into()],
+            not_status: vec!["unknown".into()],
             ..FilterArgs::default()
         };
-        let filter = filter(&args);
-        assert!(
-            filter.wants_trigger("shop", "public.orders")
-                && filter.wants_trigger("shop", "audit.log")
-        );
-        assert!(!filter.wants_trigger("shop", "public.customers"));
-        assert!(filter.wants_status(Status::Failed) && !filter.wants_status(Status::Succeeded));
-        assert!(filter.is_about_jobs());
+        let filter = jobs(&args);
+        assert!(filter.triggers.allow("public.orders") && filter.triggers.allow("audit.log"));
+        assert!(!filter.triggers.allow("public.customers"));
+        assert!(!filter.triggers.allow("public.orders_old"));
+        assert!(filter.statuses.allow(Status::Failed));
+        assert!(!filter.statuses.allow(Status::Succeeded));
     }
 
     #[test]
-    fn an_unknown_status_names_the_known_ones() {
+    fn what_is_typed_wrongly_is_said_with_what_is_right() {
         let args = FilterArgs {
             status: vec!["done".into()],
             ..FilterArgs::default()
         };
-        let error = Filter::of(&args, Position(1), Position(1)).unwrap_err();
+        let error = filter(Noun::Jobs, &args, NOW).unwrap_err();
         assert!(error.report().contains("succeeded"), "{error:?}");
+        let args = FilterArgs {
+            created_from: Some("17".into()),
+            ..FilterArgs::default()
+        };
+        let error = filter(Noun::Jobs, &args, NOW).unwrap_err();
+        assert!(error.report().contains("--from"), "{error:?}");
     }
 }

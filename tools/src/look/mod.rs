@@ -1,31 +1,23 @@
-//! Looking at a store without touching it, while another process may own it.
-//!
-//! `events`, `jobs` and `transitions` read the log itself; nothing is kept for them. Lists are newest
-//! first: they look at a window of positions at the end, then at larger ones before it, until they
-//! have as many as they may show.
+//! Looking at a store without touching it, while another process may own it: `events`, `jobs` and
+//! `transitions` as tables and JSON over [`blacksmith_core::query`].
 
 mod events;
 mod filter;
 mod jobs;
-mod scan;
 mod transitions;
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use blacksmith_core::error::{Error, Result};
-use blacksmith_core::event::FormatId;
-use blacksmith_core::flow::Route;
-use blacksmith_core::id::Id;
-use blacksmith_core::position::Position;
+use blacksmith_core::clock::Timestamp;
+use blacksmith_core::error::Result;
+use blacksmith_core::json::Json;
+use blacksmith_core::query::{Actions, Filter, Page, Query};
 use blacksmith_core::settings::{Environment, Settings};
-use blacksmith_core::source::Format;
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use self::filter::Filter;
 use crate::cli::{FilterArgs, Global, ListCommand, Listing};
 use crate::drivers;
 use crate::exit::{Output, print};
@@ -55,12 +47,11 @@ pub(crate) fn look(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A store open for reading, and what is needed to read its events.
+/// A store open for reading, and whom to ask about it.
 #[derive(Debug)]
 struct Look {
     store: Arc<dyn Store>,
-    formats: HashMap<FormatId, Arc<dyn Format>>,
-    routes: Vec<Route>,
+    query: Query,
 }
 
 impl Look {
@@ -74,29 +65,54 @@ impl Look {
                 .iter()
                 .map(move |id| (*id, Arc::clone(&format)))
         });
-        Ok(Look {
-            store: Arc::new(LogStore::open_read_only(folder(&settings.store)?)?),
-            formats: by_id.collect(),
+        let store = LogStore::open_read_only(folder(&settings.store)?)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let actions = Actions {
             routes: settings.flows,
+            ..Actions::default()
+        };
+        Ok(Look {
+            query: Query::new(Arc::clone(&store), by_id.collect(), actions),
+            store,
         })
     }
 
-    fn list(&self, noun: Noun, filter: &FilterArgs, output: Output) -> Result<()> {
-        let filter = Filter::of(filter, self.store.oldest(), self.store.durable().upto())?;
+    fn list(&self, noun: Noun, args: &FilterArgs, output: Output) -> Result<()> {
+        let filter = self.filter(noun, args)?;
+        if args.count {
+            return self.count(noun, &filter, output);
+        }
+        let page = Page {
+            offset: args.offset,
+            limit: args.limit,
+            after: None,
+        };
         let table = match noun {
-            Noun::Events => self.list_events(&filter)?,
-            Noun::Jobs => self.list_jobs(&filter)?,
-            Noun::Transitions => self.list_transitions(&filter)?,
+            Noun::Events => self.list_events(&filter, &page)?,
+            Noun::Jobs => self.list_jobs(&filter, &page)?,
+            Noun::Transitions => self.list_transitions(&filter, &page)?,
         };
         print(|out| table.write(output, out))
     }
 
+    fn count(&self, noun: Noun, filter: &Filter, output: Output) -> Result<()> {
+        let count = match noun {
+            Noun::Events => self.query.count_events(filter)?,
+            Noun::Jobs => self.query.count_jobs(filter)?,
+            Noun::Transitions => self.query.count_transitions(filter)?,
+        };
+        print(|out| match output {
+            Output::Text => writeln!(out, "{count}"),
+            Output::Json => writeln!(out, "{}", json!({"count": count})),
+        })
+    }
+
     fn show(&self, noun: Noun, id: &str, output: Output) -> Result<()> {
-        let address = self.address(id)?;
+        let address = self.query.address(id)?;
         let shown = match noun {
-            Noun::Events => vec![self.show_event(&address)?],
-            Noun::Jobs => self.show_jobs(&address)?,
-            Noun::Transitions => self.show_transitions(&address)?,
+            Noun::Events => vec![self.show_event(address)?],
+            Noun::Jobs => self.show_jobs(address)?,
+            Noun::Transitions => self.show_transitions(address)?,
         };
         print(|out| {
             for value in &shown {
@@ -108,59 +124,23 @@ impl Look {
             Ok(())
         })
     }
-
-    /// Reads an id or a position, which must be in this store.
-    fn address(&self, text: &str) -> Result<Address> {
-        let address = match text.parse::<u64>() {
-            Ok(position) => Address {
-                position: Position(position),
-                lane: None,
-            },
-            Err(_) => {
-                let id: Id = text.parse()?;
-                if id.store() != self.store.id() {
-                    return Err(Error::invalid(format!("{text} belongs to another store"))
-                        .help("name the configuration of that store with --config"));
-                }
-                let position = id.position().ok_or_else(|| {
-                    Error::invalid(format!(
-                        "{text} was given before the event had its position"
-                    ))
-                    .help("use the id in the reply to the request, or list events by time")
-                })?;
-                Address {
-                    position,
-                    lane: id.lane(),
-                }
-            }
-        };
-        let (oldest, head) = (self.store.oldest(), self.store.durable().upto());
-        if address.position < oldest || address.position > head {
-            return Err(Error::invalid(format!(
-                "the store has no event at position {}",
-                address.position
-            ))
-            .help(format!(
-                "it holds the positions {oldest} to {head}; older ones were dropped by retention"
-            )));
-        }
-        Ok(address)
-    }
-
-    /// Splits `destination/action`.
-    fn lane_names(name: &str) -> (&str, &str) {
-        name.split_once('/').unwrap_or((name, ""))
-    }
 }
 
-/// Which event, and which of its jobs.
-#[derive(Debug, Clone, Copy)]
-struct Address {
-    position: Position,
-    lane: Option<blacksmith_core::event::LaneId>,
+/// Splits `destination/action`.
+fn lane_names(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or((name, ""))
 }
 
 /// A time as JSON.
-fn time(at: blacksmith_core::clock::Timestamp) -> Value {
+fn time(at: Timestamp) -> Value {
     Value::String(at.to_string())
+}
+
+/// What lies at a position: rows of tables, or a document as one row.
+fn rows(rows: &[Json], context: Option<&Json>, data: Option<&Json>) -> Vec<Value> {
+    let read = |json: &Json| json.read().unwrap_or(Value::Null);
+    match (context, data) {
+        (Some(context), Some(data)) => vec![json!({"context": read(context), "data": read(data)})],
+        _ => rows.iter().map(read).collect(),
+    }
 }

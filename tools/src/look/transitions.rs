@@ -1,18 +1,16 @@
 //! Transitions: changes of state of ranges of jobs, as the log has them.
 
-use std::collections::HashMap;
-
 use blacksmith_core::error::Result;
 use blacksmith_core::job::Transition;
 use blacksmith_core::position::Span;
+use blacksmith_core::query::{Address, Filter, Page};
 use serde_json::{Value, json};
 
-use super::filter::Filter;
-use super::{Address, Look, time};
+use super::{Look, lane_names, time};
 use crate::table::Table;
 
 impl Look {
-    pub(super) fn list_transitions(&self, filter: &Filter) -> Result<Table> {
+    pub(super) fn list_transitions(&self, filter: &Filter, page: &Page) -> Result<Table> {
         let columns = [
             "at",
             "destination",
@@ -26,26 +24,9 @@ impl Look {
             "command",
         ];
         let mut table = Table::new(&columns);
-        let Some(span) = filter.span else {
-            return Ok(table);
-        };
-        let names: HashMap<_, _> = self
-            .store
-            .lanes()
-            .into_iter()
-            .map(|lane| (lane.id, lane.name))
-            .collect();
-        let mut shown = 0;
-        for transition in self.store.transitions(None, span, usize::MAX)?.iter().rev() {
-            let name = names.get(&transition.lane).cloned().unwrap_or_default();
-            let (destination, action) = Look::lane_names(&name);
-            let wanted = filter.wants_action(destination, action)
-                && filter.wants_status(transition.status)
-                && filter.wants_time(transition.at);
-            if !wanted || shown == filter.limit {
-                continue;
-            }
-            shown += 1;
+        for row in self.query.transitions(filter, page)? {
+            let (destination, action) = lane_names(&row.action);
+            let transition = row.transition;
             table.row([
                 time(transition.at),
                 json!(destination),
@@ -62,22 +43,15 @@ impl Look {
         Ok(table)
     }
 
-    pub(super) fn show_transitions(&self, address: &Address) -> Result<Vec<Value>> {
-        let span = Span {
-            first: address.position,
-            last: address.position,
-        };
+    /// Oldest first.
+    pub(super) fn show_transitions(&self, address: Address) -> Result<Vec<Value>> {
+        let span = Span::new(address.position, address.position);
         let transitions = self.store.transitions(address.lane, span, usize::MAX)?;
-        let names: HashMap<_, _> = self
-            .store
-            .lanes()
-            .into_iter()
-            .map(|lane| (lane.id, lane.name))
-            .collect();
         let shown = transitions.iter().map(|transition| {
             let mut shown = json(transition);
-            let name = names.get(&transition.lane).cloned().unwrap_or_default();
-            let (destination, action) = Look::lane_names(&name);
+            let lane = self.store.lane(transition.lane);
+            let name = lane.map(|lane| lane.name).unwrap_or_default();
+            let (destination, action) = lane_names(&name);
             shown["destination"] = json!(destination);
             shown["action"] = json!(action);
             shown

@@ -1,0 +1,5 @@
+//! Queries over both stores: against a plain model, and that they read only what matters.
+
+mod house;
+mod model;
+mod reach;
