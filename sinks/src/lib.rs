@@ -1,5 +1,21 @@
 //! Blacksmith's destinations: where events are loaded.
 //!
 //! - [`parquet`]: the change log of each table, as Parquet files in a folder or an object store.
+//! - [`file`]: jobs as lines of JSON in files of a folder.
+//! - [`http`]: jobs by requests to an endpoint.
+//! - [`stdout`]: jobs as lines of JSON on standard output.
+//! - [`blackhole`]: nowhere.
+//!
+//! [`Content`] is what three of them write of a job.
 
+mod line;
+#[cfg(test)]
+mod by_hand;
+mod writable;
+pub mod blackhole;
+pub mod stdout;
+pub mod file;
+pub mod http;
 pub mod parquet;
+
+pub use line::Content;

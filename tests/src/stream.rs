@@ -32,6 +32,8 @@ pub struct Pipeline {
     folder: Folder,
     url: String,
     sections: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where the events of the shop go.
+    destinations: Vec<String>,
 }
 
 impl Pipeline {
@@ -42,6 +44,7 @@ impl Pipeline {
             folder: Folder::new(db.name()),
             url: db.url(),
             sections: BTreeMap::new(),
+            destinations: vec!["lake".into()],
         };
         let text = |value: &str| format!("\"{value}\"");
         pipeline.set("application", "name", &text("tests"));
@@ -74,6 +77,11 @@ impl Pipeline {
     pub fn set(&mut self, section: &str, key: &str, value: &str) {
         let section = self.sections.entry(section.into()).or_default();
         section.insert(key.into(), value.into());
+    }
+
+    /// Leads the events to one more destination.
+    pub fn flow(&mut self, destination: &str) {
+        self.destinations.push(destination.into());
     }
 
     /// Takes another URL for the database.
@@ -110,7 +118,12 @@ impl Pipeline {
                 text.push_str(&format!("{key} = {value}\n"));
             }
         }
-        text + "[[flows]]\nfrom = \"shop\"\nto = \"lake\"\n"
+        for destination in &self.destinations {
+            text.push_str(&format!(
+                "[[flows]]\nfrom = \"shop\"\nto = \"{destination}\"\n"
+            ));
+        }
+        text
     }
 
     /// Starts the program with `arguments`; what it says is appended to the files of this folder.

@@ -8,10 +8,18 @@ use blacksmith_cdc::decoder::PostgresFormat;
 use blacksmith_cdc::{PostgresOptions, PostgresSource};
 use blacksmith_core::destination::Destination;
 use blacksmith_core::document::Documents;
+use blacksmith_core::error::Result;
 use blacksmith_core::gateway::http::{HttpOptions, HttpSource};
-use blacksmith_core::settings::{DestinationSettings, SourceSettings};
+use blacksmith_core::settings::{DestinationSettings, Section, SourceSettings};
 use blacksmith_core::source::{Format, Source};
+use blacksmith_sinks::blackhole::{Blackhole, BlackholeOptions};
+use blacksmith_sinks::file::{FileOptions, FileSink};
+use blacksmith_sinks::http::{Http, HttpOptions as EndpointOptions};
 use blacksmith_sinks::parquet::{Parquet, ParquetOptions};
+use blacksmith_sinks::stdout::{Stdout, StdoutOptions};
+
+/// The drivers of destinations.
+const DESTINATIONS: [&str; 5] = ["parquet", "file", "http", "stdout", "blackhole"];
 
 /// How the events of every driver are read, whether it is configured or not.
 pub(crate) fn formats() -> Vec<Arc<dyn Format>> {
@@ -40,10 +48,21 @@ pub(crate) fn source(settings: &SourceSettings) -> Option<Arc<dyn Source>> {
 /// The destination that `settings` describe.
 pub(crate) fn destination(settings: &DestinationSettings) -> Option<Arc<dyn Destination>> {
     let section = settings.section.clone();
-    let destination = match settings.driver.as_str() {
-        "parquet" => parquet(settings)?,
+    let name = settings.name.as_str();
+    let destination: Arc<dyn Destination> = match settings.driver.as_str() {
+        "parquet" => {
+            let options = ParquetOptions::read(name, section.clone())?;
+            built(Parquet::new(&options), &section)?
+        }
+        "http" => {
+            let options = EndpointOptions::read(name, section.clone())?;
+            built(Http::new(&options), &section)?
+        }
+        "file" => Arc::new(FileSink::new(&FileOptions::read(name, section)?)),
+        "stdout" => Arc::new(Stdout::new(&StdoutOptions::read(name, section))),
+        "blackhole" => Arc::new(Blackhole::new(&BlackholeOptions::read(name, section))),
         other => {
-            report_driver(&section, other, &["parquet"]);
+            report_driver(&section, other, &DESTINATIONS);
             return None;
         }
     };
@@ -51,10 +70,9 @@ pub(crate) fn destination(settings: &DestinationSettings) -> Option<Arc<dyn Dest
     Some(destination)
 }
 
-fn parquet(settings: &DestinationSettings) -> Option<Arc<dyn Destination>> {
-    let section = settings.section.clone();
-    let options = ParquetOptions::read(&settings.name, section.clone())?;
-    match Parquet::new(&options) {
+/// The destination, unless what was read makes no sense together: that is a problem of the section then.
+fn built<D: Destination>(built: Result<D>, section: &Section) -> Option<Arc<dyn Destination>> {
+    match built {
         Ok(destination) => Some(Arc::new(destination)),
         Err(error) => {
             section.report_itself(error.to_string(), error.advised().unwrap_or_default());
@@ -79,7 +97,7 @@ fn check_actions(settings: &DestinationSettings, destination: &dyn Destination) 
 }
 
 /// A driver that is missing is reported already, as a key that is required.
-fn report_driver(section: &blacksmith_core::settings::Section, driver: &str, known: &[&str]) {
+fn report_driver(section: &Section, driver: &str, known: &[&str]) {
     if !driver.is_empty() {
         section.report_unknown("driver", driver, known);
     }

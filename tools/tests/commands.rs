@@ -241,3 +241,41 @@ fn the_first_signal_stops_gracefully_with_exit_code_0() {
         );
     }
 }
+
+/// DST-02 DST-04
+#[test]
+fn check_looks_at_each_kind_of_destination_and_touches_nothing() {
+    let folder = folder_with(
+        r#"
+[destinations.archive]
+driver = "file"
+path = "archive"
+
+[destinations.crm]
+driver = "http"
+url = "http://127.0.0.1:1/hook?key=hunter2"
+headers = { Authorization = "Bearer hunter2" }
+
+[destinations.screen]
+driver = "stdout"
+
+[destinations.nowhere]
+driver = "blackhole"
+takes = "rows"
+"#,
+    );
+    let output = stream(folder.path(), &["check", "--json"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let said = lines(&output.stdout);
+    let severity = |component: &str| {
+        let found = said.iter().find(|line| line["component"] == component);
+        found.unwrap()["severity"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(severity("destination archive"), "ok");
+    assert_eq!(severity("destination crm"), "problem");
+    assert_eq!(severity("destination screen"), "ok");
+    assert_eq!(severity("destination nowhere"), "ok");
+    let all = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!all.contains("hunter2"), "{all}");
+    assert!(!folder.path().join("archive").exists());
+}

@@ -9,6 +9,7 @@ mod arrange;
 mod changes;
 mod chaos;
 mod first_copy;
+mod jobs;
 mod lake_away;
 mod many_rows;
 mod readme;

@@ -2,6 +2,7 @@
 
 mod arrange;
 mod bounds;
+mod documents;
 mod interrupted;
 mod layout;
 mod standing;
