@@ -18,6 +18,7 @@ pub mod fault;
 pub mod job;
 pub mod version;
 pub mod service;
+pub mod ring;
 pub mod log;
 pub mod store;
 pub mod watermark;

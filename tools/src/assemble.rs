@@ -120,6 +120,8 @@ fn limits(batch: Batch) -> BatchLimits {
 
 /// Of the memory cap, one part in this many may hold the events of a store in memory.
 const MEMORY_STORE_SHARE: u64 = 4;
+/// What became durable last may take this part of the memory, for lanes that keep up.
+const RECENT_SHARE: u64 = 16;
 
 fn open_store(settings: &StoreSettings, memory_bytes: u64) -> Result<Arc<dyn Store>> {
     let retention = Retention {
@@ -127,7 +129,7 @@ fn open_store(settings: &StoreSettings, memory_bytes: u64) -> Result<Arc<dyn Sto
         max_bytes: settings.retention.bytes_max,
     };
     match settings.driver {
-        StoreDriver::Log => open_log(settings, retention),
+        StoreDriver::Log => open_log(settings, retention, memory_bytes),
         StoreDriver::Memory => {
             tracing::warn!(
                 "the store is in memory: what is not loaded when the process ends is lost"
@@ -141,8 +143,14 @@ fn open_store(settings: &StoreSettings, memory_bytes: u64) -> Result<Arc<dyn Sto
     }
 }
 
-fn open_log(settings: &StoreSettings, retention: Retention) -> Result<Arc<dyn Store>> {
+fn open_log(
+    settings: &StoreSettings,
+    retention: Retention,
+    memory_bytes: u64,
+) -> Result<Arc<dyn Store>> {
+    let recent_bytes = memory_bytes / RECENT_SHARE;
     let options = LogOptions {
+        recent_bytes_max: usize::try_from(recent_bytes).unwrap_or(usize::MAX),
         segment_bytes: settings.segment_bytes,
         sync: if settings.sync {
             SyncMode::Always

@@ -42,6 +42,9 @@ impl Format for Documents {
     }
 }
 
+/// Jobs handed on at a time, at most: as many as stay in a core's own cache on their way.
+const PIECE_JOBS: usize = 1_024;
+
 struct IntoJobs {
     reader: Reader,
     limits: Limits,
@@ -52,8 +55,11 @@ impl Decoding for IntoJobs {
     fn push(&mut self, block: &Block, wanted: &Wanted<'_>, out: &mut Vec<Decoded>) -> Result<()> {
         let mut reading = Reading::of(block);
         while let Some((_, job)) = self.reader.next(&mut reading, wanted)? {
+            if self.jobs.is_empty() {
+                self.jobs.reserve(PIECE_JOBS.min(block.count as usize));
+            }
             self.jobs.push(job);
-            if self.jobs.len() >= self.limits.batch_rows {
+            if self.jobs.len() >= self.limits.batch_rows.min(PIECE_JOBS) {
                 self.finish(out)?;
             }
         }

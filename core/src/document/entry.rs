@@ -25,6 +25,8 @@ const JOB_SENT_AT: u8 = 8;
 
 /// Jobs or rejections that one event carries, at most.
 pub(crate) const LIST_MAX: usize = 4_096;
+/// Bytes of an entry that has nothing but context and data, besides those.
+const PLAIN_BYTES: usize = 4 + 4 + 1 + 8 + 4 + 4;
 /// Bytes of one entry, at most.
 pub(crate) const ENTRY_BYTES_MAX: usize = 40 << 20;
 
@@ -135,6 +137,7 @@ pub struct Belongs {
 /// `Invalid` when the entry is larger than a block can hold.
 pub fn write(out: &mut Vec<u8>, entry: &Entry) -> Result<()> {
     let start = out.len();
+    out.reserve(PLAIN_BYTES + entry.context.bytes().len() + entry.data.bytes().len());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&entry.schema.0.to_le_bytes());
     out.push(flags(entry));

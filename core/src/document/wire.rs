@@ -10,32 +10,41 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Takes pieces off the front of shared bytes, without copying them.
+/// Takes pieces off the front of shared bytes, without copying them. Integers are read where they lie: sharing
+/// bytes costs an atomic instruction each time, which a few of them are not worth.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    rest: Bytes,
+    whole: Bytes,
+    /// Up to where it is taken.
+    at: usize,
 }
 
 impl Pieces {
     pub(super) fn new(bytes: Bytes) -> Pieces {
-        Pieces { rest: bytes }
+        Pieces {
+            whole: bytes,
+            at: 0,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.at == self.whole.len()
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<Bytes> {
-        if length > self.rest.len() {
-            return Err(Error::damaged("an entry of a block ends too early"));
+        if length > self.whole.len() - self.at {
+            return Err(too_short());
         }
-        Ok(self.rest.split_to(length))
+        let start = self.at;
+        self.at += length;
+        Ok(self.whole.slice(start..self.at))
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(&self.take(N)?);
-        Ok(array)
+        let rest = &self.whole[self.at..];
+        let array = rest.first_chunk().ok_or_else(too_short)?;
+        self.at += N;
+        Ok(*array)
     }
 
     pub(super) fn u8(&mut self) -> Result<u8> {
@@ -65,4 +74,8 @@ impl Pieces {
         text.map(str::to_owned)
             .map_err(|_| Error::damaged("an entry of a block holds a broken text"))
     }
+}
+
+fn too_short() -> Error {
+    Error::damaged("an entry of a block ends too early")
 }

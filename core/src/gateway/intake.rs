@@ -1,8 +1,8 @@
 //! From what a trigger extracted to a block in the store: transform, marshal, append.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
@@ -41,6 +41,8 @@ pub struct Intake {
     service: Arc<Service>,
     clock: Arc<dyn Clock>,
     schemas: Mutex<HashMap<About, SchemaId>>,
+    /// Schemas of events that call nothing by name: by trigger, then by version.
+    plain: RwLock<HashMap<Arc<str>, Vec<(Option<Arc<str>>, SchemaId)>>>,
     tickets: AtomicU64,
     rejections: AtomicU64,
 }
@@ -144,6 +146,7 @@ impl Intake {
                     .map(|schema| (schema.about.clone(), schema.id))
                     .collect(),
             ),
+            plain: RwLock::default(),
             door,
             watermark: Watermark::new(store.durable()),
             store,
@@ -227,10 +230,11 @@ impl Intake {
             version: settled.version,
             received_at: now,
             sent_at: event.sent_at,
-            tally: BTreeMap::new(),
+            plain: None,
+            tally: Vec::new(),
             body: Vec::new(),
             count: 0,
-            events: Vec::new(),
+            events: Vec::with_capacity(event.sub_events.len() + 1),
         };
         let trigger: Arc<str> = Arc::from(trigger);
         let mut event = event;
@@ -325,8 +329,10 @@ impl Intake {
 
     fn taken(&self, event: PreparedEvent, first: Position, at: Timestamp) -> TakenEvent {
         let store = self.store.id();
-        self.rejections
-            .fetch_add(event.rejections.len() as u64, Ordering::Relaxed);
+        if !event.rejections.is_empty() {
+            self.rejections
+                .fetch_add(event.rejections.len() as u64, Ordering::Relaxed);
+        }
         let jobs = event.jobs.into_iter();
         let jobs = jobs.map(|(name, lane, index)| TakenJob {
             id: Id::of_job(store, lane, first.plus(u64::from(index)), at),
@@ -336,6 +342,22 @@ impl Intake {
             id: Id::of_event(store, first.plus(u64::from(event.index)), at),
             jobs: jobs.collect(),
             rejections: event.rejections,
+        }
+    }
+
+    /// The schema of plain events, found without making what would describe it.
+    fn plain_schema(&self, trigger: &str, version: Option<&Arc<str>>) -> Option<SchemaId> {
+        let plain = self.plain.read().unwrap_or_else(PoisonError::into_inner);
+        let versions = plain.get(trigger)?;
+        let own = versions.iter().find(|(own, _)| own.as_ref() == version);
+        own.map(|(_, schema)| *schema)
+    }
+
+    fn remember_plain(&self, trigger: &Arc<str>, version: Option<Arc<str>>, schema: SchemaId) {
+        let mut plain = self.plain.write().unwrap_or_else(PoisonError::into_inner);
+        let versions = plain.entry(Arc::clone(trigger)).or_default();
+        if versions.iter().all(|(own, _)| *own != version) {
+            versions.push((version, schema));
         }
     }
 
@@ -357,7 +379,10 @@ struct Writing<'a> {
     version: Option<Arc<str>>,
     received_at: Timestamp,
     sent_at: Option<Timestamp>,
-    tally: BTreeMap<SchemaId, u32>,
+    /// The trigger of the last event that called nothing by name, and its schema.
+    plain: Option<(Arc<str>, SchemaId)>,
+    /// Neighbours of one schema counted together.
+    tally: Vec<(SchemaId, u32)>,
     body: Vec<u8>,
     count: u32,
     events: Vec<PreparedEvent>,
@@ -377,7 +402,10 @@ impl<'a> Writing<'a> {
     fn event(&mut self, trigger: &Arc<str>, event: Event) -> Result<()> {
         let made = self.made(trigger, &event)?;
         let (own, further) = split(made.jobs);
-        let schema = self.schema(trigger, own.iter().map(|(action, _)| *action), false)?;
+        let schema = match own.is_empty() {
+            true => self.plain_schema(trigger)?,
+            false => self.schema(trigger, own.iter().map(|(action, _)| *action), false)?,
+        };
         let index = self.count;
         let entry = Entry {
             schema,
@@ -445,7 +473,10 @@ impl<'a> Writing<'a> {
             ))
             .help("at most 48 MiB; send several events"));
         }
-        *self.tally.entry(entry.schema).or_default() += 1;
+        match self.tally.last_mut() {
+            Some((schema, count)) if *schema == entry.schema => *count += 1,
+            _ => self.tally.push((entry.schema, 1)),
+        }
         self.count += 1;
         Ok(())
     }
@@ -469,6 +500,26 @@ impl<'a> Writing<'a> {
             .schema(About::documents(trigger, version, calls.into(), only_jobs))
     }
 
+    /// The schema of events that call nothing by name, which most are.
+    fn plain_schema(&mut self, trigger: &Arc<str>) -> Result<SchemaId> {
+        if let Some((known, schema)) = &self.plain
+            && known == trigger
+        {
+            return Ok(*schema);
+        }
+        let schema = match self.intake.plain_schema(trigger, self.version.as_ref()) {
+            Some(known) => known,
+            None => {
+                let schema = self.schema(trigger, std::iter::empty(), false)?;
+                let version = self.version.clone();
+                self.intake.remember_plain(trigger, version, schema);
+                schema
+            }
+        };
+        self.plain = Some((Arc::clone(trigger), schema));
+        Ok(schema)
+    }
+
     /// Everything that the event calls: directly, by its flows, and by routes to actions that marshal.
     fn made(&self, trigger: &str, event: &Event) -> Result<Made<'a>> {
         let registry = &self.intake.registry;
@@ -483,12 +534,10 @@ impl<'a> Writing<'a> {
                 }
             }
         }
-        for action in registry.routed(&self.intake.source, trigger) {
-            if action.action.marshals() {
-                let toolkit = self.for_job(action);
-                let marshalled = action.action.marshal(&toolkit, event);
-                self.add(action, marshalled.transpose(), &mut made);
-            }
+        for action in registry.marshalling(&self.intake.source, trigger) {
+            let toolkit = self.for_job(action);
+            let marshalled = action.action.marshal(&toolkit, event);
+            self.add(action, marshalled.transpose(), &mut made);
         }
         Ok(made)
     }
@@ -533,17 +582,11 @@ impl<'a> Writing<'a> {
     }
 
     fn finish(self) -> Prepared {
-        let tally = self.tally.into_iter();
-        let tally = tally.map(|(schema, count)| Tally {
-            schema,
-            group: 0,
-            count,
-        });
         Prepared {
             draft: Draft {
                 format: FormatId::JSON,
                 received_at: self.received_at,
-                tally: tally.collect(),
+                tally: by_schema(self.tally),
                 envelope: Bytes::new(),
                 body: Bytes::from(self.body),
                 state: Vec::new(),
@@ -551,6 +594,23 @@ impl<'a> Writing<'a> {
             events: self.events,
         }
     }
+}
+
+/// One count for each schema.
+fn by_schema(mut counts: Vec<(SchemaId, u32)>) -> Vec<Tally> {
+    counts.sort_unstable_by_key(|(schema, _)| *schema);
+    let mut tally: Vec<Tally> = Vec::with_capacity(1);
+    for (schema, count) in counts {
+        match tally.last_mut() {
+            Some(own) if own.schema == schema => own.count += count,
+            _ => tally.push(Tally {
+                schema,
+                group: 0,
+                count,
+            }),
+        }
+    }
+    tally
 }
 
 /// The version that the destination gives the job.
@@ -565,6 +625,9 @@ fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<J
 
 /// The first job of each action stays with its event; others take positions of their own.
 fn split(jobs: Vec<MadeJob<'_>>) -> (Vec<MadeJob<'_>>, Vec<MadeJob<'_>>) {
+    if jobs.len() < 2 {
+        return (jobs, Vec::new());
+    }
     let mut seen = HashSet::new();
     jobs.into_iter()
         .partition(|(action, _)| seen.insert(action.lane))

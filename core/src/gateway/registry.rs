@@ -30,6 +30,8 @@ pub struct Registered {
 pub struct Registry {
     /// Actions by destination, then by name.
     destinations: HashMap<Arc<str>, BTreeMap<Arc<str>, Registered>>,
+    /// Those of them that marshal: only these are asked about events on their way in.
+    marshalling: Vec<Registered>,
     routes: Vec<Route>,
 }
 
@@ -60,6 +62,9 @@ impl Registry {
                     versions: Arc::clone(&versions),
                     action: Arc::clone(&action),
                 };
+                if action.marshals() {
+                    registry.marshalling.push(registered.clone());
+                }
                 actions.insert(Arc::from(action.name()), registered);
             }
             registry.destinations.insert(name, actions);
@@ -93,15 +98,13 @@ impl Registry {
         })
     }
 
-    /// The actions that routes lead to from a trigger.
-    #[must_use]
-    pub fn routed(&self, source: &str, trigger: &str) -> Vec<&Registered> {
-        let leads = |action: &&Registered| {
+    /// The actions that marshal and that routes lead to from a trigger, in order of registration.
+    pub fn marshalling(&self, source: &str, trigger: &str) -> impl Iterator<Item = &Registered> {
+        let leads = move |action: &&Registered| {
             let (destination, name) = (&*action.destination, action.action.name());
             let mut routes = self.routes.iter();
             routes.any(|route| route.leads(source, trigger, destination, name))
         };
-        let all = self.destinations.values().flat_map(BTreeMap::values);
-        all.filter(leads).collect()
+        self.marshalling.iter().filter(leads)
     }
 }

@@ -159,11 +159,7 @@ impl Birth<'_> {
 
 impl Active {
     /// Adds a frame to the batch; returns where it will start.
-    pub(super) fn frame(
-        &mut self,
-        content: Content,
-        parts: impl IntoIterator<Item = Bytes>,
-    ) -> u64 {
+    pub(super) fn frame(&mut self, content: Content, parts: &[Bytes]) -> u64 {
         let mut header = Header {
             body_crc: content.body_crc,
             body_bytes: content.body_bytes as u32,
@@ -196,7 +192,7 @@ impl Active {
             body_crc: checksum([body.as_ref()]),
             ..Content::mark(kind, first)
         };
-        self.frame(content, [body]);
+        self.frame(content, &[body]);
     }
 
     /// Writes the batch and syncs it.

@@ -32,12 +32,12 @@ impl Batch {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, part: Bytes) {
+    pub(super) fn push(&mut self, part: &Bytes) {
         if part.len() < COPY_BYTES_MAX {
-            return self.copy(&part);
+            return self.copy(part);
         }
         self.bytes += part.len() as u64;
-        self.pieces.push(Piece::Shared(part));
+        self.pieces.push(Piece::Shared(part.clone()));
     }
 
     pub(super) fn copy(&mut self, part: &[u8]) {

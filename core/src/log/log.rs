@@ -17,6 +17,7 @@ use crate::log::disk::{Disk, Lock};
 use crate::log::durable::{Durable, Fence, Receipt, lock};
 use crate::log::frame::{Frame, HEADER_BYTES, checksum, padded_bytes};
 use crate::log::hopper::{AppendError, Work};
+use crate::log::listener::Listener;
 use crate::log::reader::Reader;
 use crate::log::recovery::{self, Recovered, Recovery};
 use crate::log::retention::{self, Retention};
@@ -65,8 +66,23 @@ impl<F: Fold> Log<F> {
         disk: Arc<dyn Disk>,
         fold: F,
     ) -> Result<Opened<F>> {
+        Log::open_heard(dir.as_ref(), options, disk, fold, None)
+    }
+
+    /// [`Log::open`] with somebody who is handed what becomes durable.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_heard(
+        dir: &Path,
+        options: LogOptions,
+        disk: Arc<dyn Disk>,
+        fold: F,
+        listener: Option<Box<dyn Listener>>,
+    ) -> Result<Opened<F>> {
         options.validate()?;
-        let (opened, writer) = Log::open_unwritten(dir.as_ref(), options, disk, fold)?;
+        let (opened, mut writer) = Log::open_unwritten(dir, options, disk, fold)?;
+        writer.listener = listener;
         opened.log.start(writer)?;
         Ok(opened)
     }

@@ -75,6 +75,7 @@ mod batch;
 mod snapshot;
 mod catalog;
 mod active;
+mod listener;
 mod writer;
 mod stage;
 mod reader;
@@ -100,6 +101,7 @@ pub use disk::{Access, Disk, DiskFile, Lock, SystemDisk, read_full, write_all};
 pub use durable::{Durable, Mark, Receipt, Registration};
 pub use frame::{BODY_BYTES_MAX, Frame, FrameRef, KIND_MAX, StageRef};
 pub use hopper::AppendError;
+pub use listener::{Listener, Written};
 pub use log::{Log, Opened};
 pub use reader::Reader;
 pub use readonly::{ReadOnlyLog, open_read_only};
@@ -133,6 +135,9 @@ pub struct LogOptions {
     /// A snapshot of the state of more bytes than this takes several frames. Default 16 MiB, at most
     /// [`BODY_BYTES_MAX`].
     pub snapshot_frame_bytes: usize,
+    /// Bytes of what became durable last that a store keeps in memory for lanes that keep up. Default 32 MiB; 0 keeps
+    /// nothing.
+    pub recent_bytes_max: usize,
     /// When writes are made durable. Default always.
     pub sync: SyncMode,
     /// How many dropped segments are kept to be written over. Default 1.
@@ -147,6 +152,7 @@ impl Default for LogOptions {
             segment_bytes: 64 << 20,
             pending_bytes_max: 32 << 20,
             snapshot_frame_bytes: 16 << 20,
+            recent_bytes_max: 32 << 20,
             sync: SyncMode::Always,
             spare_segments: 1,
             clock: SystemClock::shared(),

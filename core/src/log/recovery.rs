@@ -344,7 +344,7 @@ fn resume(
         sync: options.sync,
     };
     // From here on frames of the epoch before are stale, whoever may still write them.
-    active.frame(Content::mark(KIND_OPENED, scanned.next), []);
+    active.frame(Content::mark(KIND_OPENED, scanned.next), &[]);
     active.flush().map_err(|fence| unavailable(&fence))?;
     let torn = (scanned.torn_bytes > 0).then(|| Torn {
         path: last.path.clone(),

@@ -20,6 +20,7 @@ use crate::log::disk::{Access, DiskFile, write_all};
 use crate::log::durable::{Fence, lock};
 use crate::log::frame::{HEADER_BYTES, KIND_CONTINUED, KIND_HEARTBEAT, padded_bytes};
 use crate::log::hopper::{Accepted, Retire, Roll, StageWork, Taken, Work};
+use crate::log::listener::{Listener, Written};
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::{LogOptions, SyncMode};
 use crate::position::Position;
@@ -59,6 +60,9 @@ pub(super) struct Writer {
     batch_frames: u64,
     batch_room_bytes: usize,
     batch_starts: Vec<(Position, u64)>,
+    pub(super) listener: Option<Box<dyn Listener>>,
+    /// What of the batch the listener will be handed.
+    batch_written: Vec<Written>,
     /// Whether the last commit has nothing after it that vouches for it.
     unvouched: bool,
     /// After an error the disk is not touched any more.
@@ -83,6 +87,8 @@ impl Writer {
             batch_frames: 0,
             batch_room_bytes: 0,
             batch_starts: Vec::new(),
+            listener: None,
+            batch_written: Vec::new(),
             unvouched: false,
             failed: false,
         }
@@ -150,14 +156,28 @@ impl Writer {
             body_bytes: frame.body_bytes,
             body_crc: frame.body_crc,
         };
-        let offset = self.active.frame(content, frame.parts);
+        let offset = self.active.frame(content, &frame.parts);
         self.batch_starts.push((frame.first, offset));
         self.batch_frames += 1;
         self.batch_room_bytes += padded_bytes(HEADER_BYTES, frame.body_bytes) as usize;
         self.next = frame.first.plus(u64::from(frame.count));
+        self.keep(frame);
         match self.active.batch.bytes() < BATCH_BYTES_MAX {
             true => Ok(()),
             false => self.commit(),
+        }
+    }
+
+    /// Keeps a frame with positions for the listener. What was staged is in no one's memory.
+    fn keep(&mut self, frame: Accepted) {
+        let heard = self.listener.as_ref().is_some_and(|own| own.listens());
+        if heard && frame.count > 0 && frame.staged.is_none() {
+            self.batch_written.push(Written {
+                kind: frame.kind,
+                first: frame.first,
+                count: frame.count,
+                parts: frame.parts,
+            });
         }
     }
 
@@ -176,6 +196,11 @@ impl Writer {
                 segment.file_bytes = self.active.file_bytes;
                 segment.frames = segment.frames.map(|frames| frames + self.batch_frames);
             }
+        }
+        if let Some(listener) = &mut self.listener
+            && !self.batch_written.is_empty()
+        {
+            listener.durable(std::mem::take(&mut self.batch_written));
         }
         self.advance();
         self.shared.hopper.release(self.batch_room_bytes);
@@ -200,7 +225,7 @@ impl Writer {
             return Ok(());
         }
         let mark = Content::mark(KIND_HEARTBEAT, self.next);
-        self.active.frame(mark, []);
+        self.active.frame(mark, &[]);
         self.active.flush()?;
         self.advance();
         Ok(())
@@ -234,7 +259,7 @@ impl Writer {
         let mut before = std::mem::replace(&mut self.active, birth.create()?);
         // Without this a segment whose successor was lost would look like the last one. It needs no
         // sync: it is written after the successor is durable, so it is never there without cause.
-        before.frame(Content::mark(KIND_CONTINUED, roll.first), []);
+        before.frame(Content::mark(KIND_CONTINUED, roll.first), &[]);
         before.write()?;
         let mut segment = Segment::new(header, self.active.file_bytes);
         segment.frames = Some(0);

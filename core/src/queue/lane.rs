@@ -32,7 +32,7 @@ impl LaneReader {
     #[must_use]
     pub fn new(store: &Arc<dyn Store>, next: Position) -> LaneReader {
         LaneReader {
-            blocks: store.blocks(next),
+            blocks: store.follow(next),
             next,
             left: None,
         }

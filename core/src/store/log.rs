@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::catalog::{Catalog, Lane};
+use super::follow::{Following, Reopen};
 use super::purge::{Purge, Purged, ripe};
 use super::record::{
     Decoder, Encoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, KIND_TRANSITIONS,
     Record,
 };
+use super::tail::{Entrance, Tail};
 use super::{Blocks, Changes, FOLLOW_UPS, Stage, Statistics, Store};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -25,7 +27,7 @@ use crate::event::{
 use crate::job::Transition;
 use crate::log::{
     self, AppendError, Disk, Durable, Fold, Frame, FrameRef, Frozen, Log, LogOptions, ReadOnlyLog,
-    Receipt, Recovery, Retention, StagedReader,
+    Receipt, Recovery, Retention, StagedReader, Written,
 };
 use crate::position::{Position, Span};
 
@@ -70,6 +72,8 @@ pub struct LogStore {
     id: StoreId,
     origin: Origin,
     retention: Retention,
+    /// Where lanes begin to follow; none when nobody writes.
+    entrance: Option<Entrance>,
 }
 
 /// Where the frames are: a log that this process writes, or one that it only looks at.
@@ -80,6 +84,18 @@ enum Origin {
 }
 
 impl Origin {
+    fn blocks(&self, from: Position) -> Box<dyn Blocks> {
+        let reader = self
+            .reader(from)
+            .want(&[KIND_EVENTS, KIND_COMMIT, KIND_FOLLOW_UP]);
+        Box::new(LogBlocks {
+            origin: self.clone(),
+            reader,
+            from,
+            staged: None,
+        })
+    }
+
     fn reader(&self, from: Position) -> log::Reader {
         match self {
             Origin::Own(log) => log.reader(from),
@@ -107,13 +123,16 @@ impl LogStore {
         disk: Arc<dyn Disk>,
         retention: Retention,
     ) -> Result<(LogStore, Recovery)> {
-        let opened = Log::open(dir, options, disk, Catalog::default())?;
+        let (tail, entrance) = Tail::new(options.recent_bytes_max);
+        let tail = Some(Box::new(tail) as _);
+        let opened = Log::open_heard(dir, options, disk, Catalog::default(), tail)?;
         let id = short(opened.recovery.store);
         Ok((
             LogStore {
                 id,
                 origin: Origin::Own(opened.log),
                 retention,
+                entrance: Some(entrance),
             },
             opened.recovery,
         ))
@@ -130,6 +149,7 @@ impl LogStore {
             id,
             origin: Origin::ReadOnly(Arc::new(log)),
             retention: Retention::default(),
+            entrance: None,
         })
     }
 
@@ -429,16 +449,21 @@ impl Store for LogStore {
     }
 
     fn blocks(&self, from: Position) -> Box<dyn Blocks> {
-        let reader = self
-            .origin
-            .reader(from)
-            .want(&[KIND_EVENTS, KIND_COMMIT, KIND_FOLLOW_UP]);
-        Box::new(LogBlocks {
-            origin: self.origin.clone(),
-            reader,
+        self.origin.blocks(from)
+    }
+
+    fn follow(&self, from: Position) -> Box<dyn Blocks> {
+        let Some(entrance) = &self.entrance else {
+            return self.blocks(from);
+        };
+        let origin = self.origin.clone();
+        let reopen: Reopen = Box::new(move |from| origin.blocks(from));
+        Box::new(Following::new(
+            self.durable(),
             from,
-            staged: None,
-        })
+            entrance.join(),
+            reopen,
+        ))
     }
 
     fn transitions(
@@ -646,7 +671,7 @@ impl Blocks for LogBlocks {
             let (record, body) = Record::decode(frame.kind, &frame.body)?;
             match record {
                 Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
-                    return Ok(Some(block(head, &frame, body)));
+                    return Ok(Some(block(head, frame.first, frame.count, body)));
                 }
                 Record::Commit { events, excluded } => {
                     self.staged = Some(self.staged(events, excluded, &frame)?);
@@ -705,13 +730,25 @@ impl StagedBlocks {
     }
 }
 
-fn block(head: EventsHead, frame: &Frame, body: Bytes) -> Block {
+/// The block that a frame of events holds, as it was appended: its head is a part of its own.
+pub(super) fn block_of(written: Written) -> Option<Block> {
+    let mut parts = written.parts.into_iter();
+    let (head, body) = (parts.next()?, parts.next()?);
+    match Record::decode(written.kind, &head).ok()?.0 {
+        Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
+            Some(block(head, written.first, written.count, body))
+        }
+        _ => None,
+    }
+}
+
+fn block(head: EventsHead, first: Position, count: u32, body: Bytes) -> Block {
     Block {
         source: head.source,
         format: head.format,
         received_at: head.received_at,
-        first: frame.first,
-        count: frame.count,
+        first,
+        count,
         transaction: None,
         tally: Arc::from(head.tally),
         excluded: Arc::default(),

@@ -11,6 +11,8 @@ pub mod catalog;
 mod purge;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod tail;
+mod follow;
 pub mod log;
 pub mod memory;
 
@@ -142,6 +144,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Reads blocks from `from` on.
     fn blocks(&self, from: Position) -> Box<dyn Blocks>;
+
+    /// Reads blocks from `from` on for somebody who keeps up: what became durable a moment ago comes from memory.
+    /// The same blocks, in the same order, as [`Store::blocks`].
+    fn follow(&self, from: Position) -> Box<dyn Blocks> {
+        self.blocks(from)
+    }
 
     /// Reads the history: transitions of `lane` (of all when none) that touch `span`, oldest
     /// first, at most `limit`. Parts of the store that cannot hold any are not read.

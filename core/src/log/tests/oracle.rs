@@ -144,6 +144,7 @@ pub(super) fn options(sync: SyncMode) -> LogOptions {
         pending_bytes_max: 16 << 10,
         // Every snapshot takes several frames.
         snapshot_frame_bytes: 16,
+        recent_bytes_max: 0,
         sync,
         spare_segments: 1,
         clock: Arc::new(ManualClock::default()),
