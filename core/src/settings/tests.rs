@@ -510,3 +510,62 @@ fn a_purge_policy_names_final_states_only() {
     let told = found.iter().any(|line| line.contains("no final status"));
     assert!(told, "{found:#?}");
 }
+
+/// SVC-06
+#[test]
+fn services_say_where_they_answer_and_what_clients_may_do() {
+    let settings = read(
+        "[gateway]\naddress = ':9090'\nroom_timeout = '2s'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n\
+         limits = { body = '1MiB', connections = 10, header_timeout = '3s' }\nidempotency = { window = '1h', keys = 5 }\n\
+         [scheduler]\naddress = 'unix:/run/b.sock'\n",
+    );
+    settings.problems.check().unwrap();
+    let gateway = &settings.gateway;
+    assert_eq!(gateway.service.address, "0.0.0.0:9090".parse().ok());
+    assert_eq!(
+        gateway.service.tls.as_ref().unwrap().key,
+        Path::new("k.pem")
+    );
+    let limits = &gateway.service.limits;
+    assert_eq!(
+        (limits.body_bytes_max, limits.connections_max),
+        (1 << 20, 10)
+    );
+    assert_eq!(limits.header_timeout.as_secs(), 3);
+    assert_eq!(
+        limits.request_timeout,
+        HttpLimits::default().request_timeout
+    );
+    assert_eq!(gateway.room_timeout.as_secs(), 2);
+    assert_eq!(
+        (gateway.keeping.window.as_secs(), gateway.keeping.keys_max),
+        (3_600, 5)
+    );
+    assert_eq!(
+        settings.scheduler.address,
+        Some(Address::Unix("/run/b.sock".into()))
+    );
+    assert_eq!(read("").gateway, GatewaySettings::default());
+}
+
+#[test]
+fn problems_of_services_are_told_with_the_others() {
+    let found = problems(
+        "[gateway]\naddress = 'here'\nport = 1\nlimits = { body = '1TiB', request_timeout = '0s' }\n\
+         tls = { certificate = 'c.pem' }\n[scheduler]\nidempotency = {}\n",
+    );
+    for key in [
+        "gateway.address: ",
+        "gateway.port: unknown key",
+        "gateway.limits.body: ",
+        "gateway.limits.request_timeout: ",
+        "gateway.tls.key: ",
+        "scheduler.idempotency: unknown key",
+    ] {
+        assert!(
+            found.iter().any(|line| line.contains(key)),
+            "{key} in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 6, "{found:#?}");
+}

@@ -1,6 +1,8 @@
 //! What starts, what stops, and in which order.
 
 mod hooks;
+#[cfg(feature = "http")]
+mod http;
 
 use async_trait::async_trait;
 use bytes::Bytes;
