@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use blacksmith_core::clock::{Clock, SystemClock};
+use blacksmith_core::clock::SystemClock;
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::log::{self, Damage, Verification};
 use blacksmith_core::schedule::duration::write_duration;

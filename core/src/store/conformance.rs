@@ -527,7 +527,7 @@ pub fn retention_keeps_what_is_not_settled(store: Arc<dyn Store>) {
     assert_eq!(standing(&store, lane).settled_upto, Position(45));
 }
 
-/// STO-08: what is purged lies before everything that is not settled, and before every job in another state than
+/// What is purged lies before everything that is not settled, and before every job in another state than
 /// the policy names.
 pub fn a_purge_drops_only_what_stands_as_it_says(store: Arc<dyn Store>) {
     let (source, orders) = shop(&store);

@@ -60,6 +60,7 @@ fn keeps_the_contract(mut store: impl FnMut() -> Arc<dyn Store>) {
     }
 }
 
+/// STO-01 STO-04 STO-08
 #[test]
 fn the_log_keeps_the_contract() {
     let mut dirs = Vec::new();
@@ -180,4 +181,57 @@ fn another_process_may_look_while_one_writes() {
     assert!(looking.register_source("other").is_err());
     let looking: Arc<dyn Store> = Arc::new(looking);
     assert_eq!(looking.durable().upto(), Position(3));
+}
+
+/// A state of several frames: 20,000 scattered failures, each with a reason of its own.
+#[test]
+fn a_state_larger_than_a_frame_is_whole_after_a_restart_and_so_are_the_statistics() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = LogOptions {
+            segment_bytes: 1 << 20,
+            snapshot_frame_bytes: 10_000,
+            ..LogOptions::default()
+        };
+        let retention = Retention::default();
+        let opened = LogStore::open(dir.path(), options, SystemDisk::shared(), retention);
+        opened.unwrap().0
+    };
+    let before = {
+        let store = open();
+        let source = store.register_source("shop").unwrap();
+        let lane = store.register_lane("lake/append").unwrap();
+        let about = About::trigger("public.orders", Bytes::new());
+        let schema = store.define(source, about).unwrap();
+        let append = || {
+            let mut draft = draft(schema, 50_000, Vec::new());
+            draft.body = Bytes::from(vec![b'x'; 700 << 10]);
+            store.append(source, draft).unwrap().wait(WAIT).unwrap();
+        };
+        append();
+        let failures = (0..20_000).map(|index| Transition {
+            lane,
+            span: Span::starting(Position(2 * index + 1), 1),
+            status: Status::Failed,
+            attempt: 1,
+            at: Timestamp(5),
+            error: Some(format!("order {index} is locked")),
+            command: None,
+        });
+        let failures: Vec<_> = failures.collect();
+        store.record(&failures).unwrap().wait(WAIT).unwrap();
+        (0..4).for_each(|_| append());
+        let seen = (store.lanes(), store.statistics());
+        store.close().unwrap();
+        seen
+    };
+    let store = open();
+    assert!(store.segments().len() >= 3);
+    assert_eq!((store.lanes(), store.statistics()), before);
+    let lane = &before.0[0];
+    assert_eq!(lane.open().count(), 20_000);
+    assert_eq!(
+        lane.state(Position(39_999)).error.as_deref(),
+        Some("order 19999 is locked")
+    );
 }

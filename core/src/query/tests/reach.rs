@@ -90,7 +90,7 @@ fn filled(disk: &Arc<Watched>, dir: &Path) -> House {
     house
 }
 
-/// STO-05 STO-06: counts come from statistics; what is read are the segments at the edges.
+/// STO-05 STO-06
 #[test]
 fn a_query_over_many_segments_reads_only_those_at_its_edges() {
     let dir = tempfile::tempdir().unwrap();
