@@ -234,12 +234,17 @@ pub(super) fn obstacle(table: &TableInfo) -> Option<(&'static str, String)> {
     Some((why, full))
 }
 
-async fn create(client: &SqlClient, name: &str, tables: &[String]) -> Result<()> {
-    let sql = format!(
+/// The statement that creates the publication as we would, for whoever may run it.
+pub(super) fn creation(name: &str, tables: &[String]) -> String {
+    format!(
         "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
         identifier(name),
         tables.join(", ")
-    );
+    )
+}
+
+async fn create(client: &SqlClient, name: &str, tables: &[String]) -> Result<()> {
+    let sql = creation(name, tables);
     let created = client.execute("creating the publication", &sql).await;
     created.map_err(|error| {
         to_run(

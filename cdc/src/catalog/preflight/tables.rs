@@ -4,7 +4,7 @@ use blacksmith_core::error::Result;
 use blacksmith_core::finding::Finding;
 
 use super::super::patterns::Patterns;
-use super::super::publication::{PublicationInfo, find_publication, obstacle};
+use super::super::publication::{PublicationInfo, creation, find_publication, obstacle};
 use super::super::table::{Identity, TableInfo, list_tables};
 use super::{Asked, good, problem, refused, warning};
 use crate::connection::SqlClient;
@@ -102,7 +102,9 @@ async fn may_create(
     wanted: &[&TableInfo],
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let oids: Vec<u32> = wanted.iter().map(|table| table.oid).collect();
+    let published = wanted.iter().filter(|table| obstacle(table).is_none());
+    let (oids, names): (Vec<u32>, Vec<String>) =
+        published.map(|table| (table.oid, table.quoted())).unzip();
     let sql = "select has_database_privilege(current_database(), 'create'),
                       array(select c.oid from pg_class c where c.oid = any($1::oid[])
                             and not pg_has_role(c.relowner, 'usage'))";
@@ -113,20 +115,19 @@ async fn may_create(
         return Ok(());
     };
     let foreign: Vec<u32> = row.get(1);
-    let list: Vec<String> = wanted.iter().map(|table| table.quoted()).collect();
-    let create = format!(
-        "CREATE PUBLICATION {} FOR TABLE {}",
-        identifier(name),
-        list.join(", ")
-    );
-    if row.get(0) && foreign.is_empty() {
+    if names.is_empty() {
+        findings.push(problem(
+            format!("publication {name:?} does not exist, and no table can be put into it"),
+            "mend one of the tables that are left out, or correct `tables`",
+        ));
+    } else if row.get(0) && foreign.is_empty() {
         findings.push(good(format!(
             "publication {name:?} does not exist yet and will be created"
         )));
     } else {
         findings.push(problem(
             format!("publication {name:?} does not exist, and this role may not create it (it must own the tables, and have CREATE on the database)"),
-            format!("as their owner or a superuser, run: {create}"),
+            format!("as their owner or a superuser, run: {}", creation(name, &names)),
         ));
     }
     for table in wanted {

@@ -125,6 +125,37 @@ fn every_problem_of_a_server_is_found_at_once() {
 }
 
 #[test]
+fn a_role_that_may_not_publish_is_told_the_statement_that_the_program_would_have_run() {
+    let db = Server::shared().database("not_owner");
+    let role = db.name().to_owned();
+    db.execute(&format!(
+        "create table t (id int primary key); create table bare (id int);
+         create role {role} login replication password 'x';
+         grant select on all tables in schema public to {role}"
+    ));
+    let url = format!(
+        "postgres://{role}:x@127.0.0.1:{}/{role}",
+        db.server().port()
+    );
+    let findings = check(&url, &["public.*"], None);
+    let finding = found(&findings, Severity::Problem, "this role may not create it");
+    let statement = finding
+        .fix
+        .as_deref()
+        .and_then(|fix| fix.split_once("run: "));
+    let (_, statement) = statement.expect("the statement to run");
+    db.execute(statement);
+    let sql = "select tablename, pubviaroot::text
+               from pg_publication join pg_publication_tables using (pubname)";
+    let published = [["t", "true"].map(|text| Some(text.to_owned())).to_vec()];
+    assert_eq!(db.rows(sql), published);
+
+    db.execute("drop publication p");
+    let findings = check(&url, &["bare"], None);
+    found(&findings, Severity::Problem, "no table can be put into it");
+}
+
+#[test]
 fn a_slot_of_another_plugin_or_database_and_no_free_slot_are_found() {
     let server = Server::start(Options::default().set("max_replication_slots", "2"));
     let db = server.database("here");
