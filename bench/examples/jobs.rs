@@ -259,6 +259,8 @@ fn lane(store: &Arc<dyn Store>, action: &'static str) -> Result<LaneHandle> {
         },
         routing: Arc::new(Routing::new(Arc::clone(store), &routes(), "void", &*action)),
         limits: Limits::default(),
+        load: action.limits().settle(action.ordering()),
+        registry: Arc::new(Registry::default()),
         default_version: None,
         action,
     };

@@ -129,7 +129,7 @@ impl Decoder {
                 return Ok(());
             }
             last_seen = Some((row.transaction, position));
-            if wanted.span.contains(position) && (wanted.schema)(schema) {
+            if wanted.has(position) && (wanted.schema)(schema) {
                 self.row(schema, position, &row, out)?;
             }
         }
@@ -200,7 +200,7 @@ impl Decoder {
         for row in CopyChanges::new(&block.body, format) {
             let (ordinal, change) = row?;
             let position = block.first.plus(ordinal);
-            if wanted.span.contains(position) {
+            if wanted.has(position) {
                 let meta = RowMeta {
                     lsn: moment.lsn,
                     seq: position.0,

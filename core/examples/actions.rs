@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use blacksmith_core::app::{Application, DestinationSettings, Run};
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::destination::{
-    Action, Destination, Jobs, Queue, Then, Thens, Toolkit, TypedAction, TypedQueue,
+    Action, Destination, Jobs, PartialLoadLimits, Queue, Then, Thens, Toolkit, TypedAction,
+    TypedQueue,
 };
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::flow::Route;
@@ -188,6 +189,7 @@ async fn trade() -> Result<Vec<String>> {
             ..PartialSchedule::default()
         },
         actions: HashMap::new(),
+        limits: PartialLoadLimits::default(),
         batch: BatchLimits {
             age_max: Duration::from_millis(10),
             ..BatchLimits::default()
@@ -226,7 +228,7 @@ async fn trade() -> Result<Vec<String>> {
 
 /// Both actions, told of at least one sale.
 #[tokio::main]
-pub async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     for line in trade().await? {
         writeln!(std::io::stdout(), "{line}")
             .map_err(|error| Error::stopped("nobody reads this").because(error))?;

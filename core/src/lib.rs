@@ -11,6 +11,7 @@ pub mod clock;
 pub mod finding;
 pub mod schedule;
 pub mod position;
+pub mod spans;
 pub mod event;
 pub mod id;
 pub mod json;
@@ -28,8 +29,8 @@ pub mod flow;
 pub mod source;
 pub mod document;
 pub mod rows;
-pub mod settings;
 pub mod destination;
+pub mod settings;
 #[cfg(feature = "http")]
 pub mod server;
 pub mod gateway;

@@ -99,6 +99,7 @@ fn place(
         let own = app::ActionSettings {
             schedule: action.schedule.clone(),
             batch: limits(action.batch),
+            limits: action.limits,
         };
         (action.name.clone(), own)
     });
@@ -107,6 +108,7 @@ fn place(
         schedule: settings.schedule.clone(),
         actions: own.collect::<HashMap<_, _>>(),
         batch: limits(settings.batch),
+        limits: settings.limits,
     }
 }
 

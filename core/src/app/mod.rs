@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::destination::{Action, Destination};
+use crate::destination::{Action, Destination, PartialLoadLimits};
 use crate::error::{Error, Result};
 use crate::flow::Route;
 use crate::gateway::Registry;
@@ -52,6 +52,8 @@ pub struct DestinationSettings {
     pub actions: HashMap<String, ActionSettings>,
     /// When batches close.
     pub batch: BatchLimits,
+    /// How much goes on at a time, how long and how fast, over which its actions' own is laid.
+    pub limits: PartialLoadLimits,
 }
 
 /// How one action is to be loaded.
@@ -61,6 +63,8 @@ pub struct ActionSettings {
     pub schedule: PartialSchedule,
     /// In place of the destination's.
     pub batch: BatchLimits,
+    /// Over everything else.
+    pub limits: PartialLoadLimits,
 }
 
 /// Everything an application is made of.

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::destination::{Action, Toolkit};
 use crate::document::Documents;
 use crate::error::Result;
+use crate::gateway::Registry;
 use crate::position::Position;
 use crate::schedule::Interval;
 use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
@@ -133,10 +134,11 @@ fn toolkit(app: &Application, action: &str, abort: &CancellationToken) -> Toolki
 
 fn start_lanes(app: &Application, abort: &CancellationToken) -> Result<Vec<LaneHandle>> {
     let formats = Arc::new(formats(app));
+    let registry = Arc::new(app.registry()?);
     let mut lanes = Vec::new();
     for settings in &app.destinations {
         for action in settings.destination.actions() {
-            let lane = lane(app, settings, action, abort);
+            let lane = lane(app, settings, action, &registry, abort);
             lanes.push(start_lane(&app.store, &formats, &app.clock, lane)?);
         }
     }
@@ -164,6 +166,7 @@ fn lane(
     app: &Application,
     settings: &DestinationSettings,
     action: Arc<dyn Action>,
+    registry: &Arc<Registry>,
     abort: &CancellationToken,
 ) -> LaneSettings {
     let name = address(settings, &action);
@@ -177,7 +180,11 @@ fn lane(
     let own = settings.actions.get(action.name());
     let below = action.schedule().over(&settings.schedule);
     let schedule = own.map_or(below.clone(), |own| own.schedule.over(&below));
+    let limits = action.limits().over(&settings.limits);
+    let limits = own.map_or(limits, |own| own.limits.over(&limits));
     LaneSettings {
+        load: limits.settle(action.ordering()),
+        registry: Arc::clone(registry),
         toolkit: toolkit(app, &name, abort),
         name: Arc::from(name),
         schedule: schedule.settle(),

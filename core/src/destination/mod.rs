@@ -1,5 +1,6 @@
 //! What a destination is: where events are loaded, by its actions.
 
+mod limits;
 mod queue;
 mod then;
 mod typed;
@@ -21,6 +22,9 @@ use crate::service::Service;
 use crate::source::Takes;
 use crate::version::Versions;
 
+pub use limits::{
+    CONCURRENCY_MAX, LoadLimits, OnUnknown, PartialLoadLimits, Rate, TIMEOUT_DEFAULT,
+};
 pub use queue::{Piece, Queue, QueueFeed, Rows};
 pub use then::{Jobs, Outcome, Then, Thens};
 pub use typed::{TypedAction, TypedJob, TypedQueue};
@@ -69,16 +73,6 @@ pub struct DestinationOptions {
     pub schedule: PartialSchedule,
 }
 
-/// What becomes of a job that an action has not reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnUnknown {
-    /// It is held, visibly, until an operator decides.
-    #[default]
-    Hold,
-    /// It is tried again as if it had failed.
-    Retry,
-}
-
 /// How an action wants its failures treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ordering {
@@ -93,8 +87,9 @@ pub enum Ordering {
 /// One way to load into a destination.
 ///
 /// # Contract
-/// [`Action::load`] is called with one batch at a time for an ordered action, in order of position.
-/// The batch was recorded as `executing` before. The action reports jobs through [`Thens`] and
+/// [`Action::load`] is called with one batch at a time for an ordered action, in order of position; for an unordered
+/// one with up to `max_concurrency` at a time. The batch was recorded as `executing` before. A load that panics,
+/// takes longer than its `timeout` or blocks its thread fails what it has not reported and harms nobody else. The action reports jobs through [`Thens`] and
 /// returns: an `Ok` without a report for a job makes that job `unknown`; an `Err` fails every job
 /// that it has not reported. The first report of a job wins.
 ///
@@ -121,9 +116,10 @@ pub trait Action: fmt::Debug + Send + Sync + 'static {
         Takes::Jobs
     }
 
-    /// What becomes of jobs that it does not report.
-    fn on_unknown(&self) -> OnUnknown {
-        OnUnknown::Hold
+    /// How much of it may go on at a time, how long and how fast, field by field over the defaults. What the
+    /// configuration says goes over it.
+    fn limits(&self) -> PartialLoadLimits {
+        PartialLoadLimits::default()
     }
 
     /// Whether [`Action::marshal`] is to be asked. When not, jobs made by routes pass their event through.

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use crate::error::{Error, Result};
 use crate::event::SchemaId;
 use crate::job::QueuedJob;
-use crate::position::Span;
+use crate::position::{Position, Span};
 use crate::source::Completed;
+use crate::spans::Spans;
 
 /// Rows of one schema version, in order of position.
 #[derive(Debug)]
@@ -33,13 +34,14 @@ pub enum Piece {
     Rows(Rows),
 }
 
-/// One batch of one action: a span of positions, and the events in it that are routed to it.
+/// One batch of one action: positions, and the events at them that are routed to it. Those of an ordered action are
+/// one span; a retry of an unordered one may have gaps.
 ///
 /// It is decoded while the action takes it; [`Queue::next`] and [`Queue::next_jobs`] wait for the decoder, and
 /// the decoder waits for the action, so neither runs ahead by more than a few pieces.
 #[derive(Debug)]
 pub struct Queue {
-    span: Span,
+    spans: Spans,
     events: u64,
     attempt: u32,
     pieces: mpsc::Receiver<Result<Piece>>,
@@ -58,13 +60,13 @@ pub struct QueueFeed {
 const WAITING_PIECES: usize = 2;
 
 impl Queue {
-    /// A queue over `span` with `events` routed events, and the end that feeds it.
+    /// A queue over `spans`, which are not empty, with `events` routed events, and the end that feeds it.
     #[must_use]
-    pub fn new(span: Span, events: u64, attempt: u32) -> (Queue, QueueFeed) {
+    pub fn new(spans: impl Into<Spans>, events: u64, attempt: u32) -> (Queue, QueueFeed) {
         let (pieces_in, pieces) = mpsc::channel(WAITING_PIECES);
         let (completed_in, completed) = tokio::sync::oneshot::channel();
         let queue = Queue {
-            span,
+            spans: spans.into(),
             events,
             attempt,
             pieces,
@@ -80,10 +82,18 @@ impl Queue {
         )
     }
 
-    /// The positions of the batch. Positions that are not routed to this action have no job.
+    /// From the first position of the batch to the last. Positions that are not routed to this action have no
+    /// job, and those in the gaps of [`Queue::spans`] are not part of the batch.
     #[must_use]
     pub fn span(&self) -> Span {
-        self.span
+        let none = Span::starting(Position::FIRST, 0);
+        self.spans.hull().unwrap_or(none)
+    }
+
+    /// The positions of the batch, in order: exactly one span for an ordered action.
+    #[must_use]
+    pub fn spans(&self) -> &[Span] {
+        self.spans.as_slice()
     }
 
     /// How many events, that is jobs, are in it, at most: where blocks of several routes were cut,

@@ -51,7 +51,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Action, Jobs, OnUnknown, Ordering, Queue, Then, Thens, Toolkit};
+use super::{Action, Jobs, Ordering, PartialLoadLimits, Queue, Then, Thens, Toolkit};
 use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::job::QueuedJob;
@@ -81,9 +81,9 @@ pub trait TypedAction: fmt::Debug + Send + Sync + 'static {
         Ordering::Unordered
     }
 
-    /// As [`Action::on_unknown`].
-    fn on_unknown(&self) -> OnUnknown {
-        OnUnknown::Hold
+    /// As [`Action::limits`].
+    fn limits(&self) -> PartialLoadLimits {
+        PartialLoadLimits::default()
     }
 
     /// As [`Action::init`].
@@ -228,8 +228,8 @@ impl<A: TypedAction> Action for Typed<A> {
         self.0.ordering()
     }
 
-    fn on_unknown(&self) -> OnUnknown {
-        self.0.on_unknown()
+    fn limits(&self) -> PartialLoadLimits {
+        self.0.limits()
     }
 
     async fn init(&self, toolkit: &Toolkit) -> Result<()> {

@@ -124,7 +124,7 @@ impl Reader {
         while let Some((schema, unread)) = reading.entries.peek()? {
             let position = reading.position;
             reading.position = position.next();
-            if wanted.span.contains(position) && (wanted.schema)(schema) {
+            if wanted.has(position) && (wanted.schema)(schema) {
                 let job = self.job(reading.block, position, unread.read(schema)?)?;
                 return Ok(Some((schema, job)));
             }
@@ -139,7 +139,7 @@ impl Reader {
         let own = own.map(|own| own.job).unwrap_or_default();
         let parent = entry.belongs.and_then(|belongs| belongs.parent);
         Ok(QueuedJob {
-            id: Id::of_job(store, lane, position, block.received_at),
+            id: Id::of_job(store, lane, position, event.received_at),
             position,
             parent: parent
                 .map(|(lane, position)| Id::of_job(store, lane, position, event.received_at)),

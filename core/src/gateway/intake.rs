@@ -614,7 +614,7 @@ fn by_schema(mut counts: Vec<(SchemaId, u32)>) -> Vec<Tally> {
 }
 
 /// The version that the destination gives the job.
-fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<Job> {
+pub(crate) fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<Job> {
     let settled = action.versions.settle(job.version.as_ref(), now)?;
     if settled.deprecated {
         tracing::warn!(action = %action.name, version = ?settled.version, "the version is deprecated");

@@ -10,6 +10,7 @@ pub mod cron;
 #[cfg(feature = "http")]
 pub mod http;
 
+pub(crate) use intake::settle_version;
 pub use intake::{
     EXTRACTION_BYTES_MAX, Intake, Prepared, SUB_EVENTS_MAX, Taken, TakenEvent, TakenJob,
 };

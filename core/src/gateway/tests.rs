@@ -158,6 +158,7 @@ fn lanes(
 ) -> Vec<LaneHandle> {
     let documents: Arc<dyn Format> = Arc::new(Documents);
     let formats: Arc<Formats> = Arc::new([(FormatId::JSON, documents)].into());
+    let registry = Arc::new(Registry::default());
     let start = |action: Arc<dyn Action>| {
         let name = format!("crm/{}", action.name());
         let routing = Routing::new(Arc::clone(store), routes, "crm", action.as_ref());
@@ -166,6 +167,8 @@ fn lanes(
             name: Arc::from(name),
             schedule: PartialSchedule::default().settle(),
             batch: BatchLimits::default(),
+            load: action.limits().settle(action.ordering()),
+            registry: Arc::clone(&registry),
             routing: Arc::new(routing),
             limits: Limits::default(),
             default_version: None,

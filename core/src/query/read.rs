@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::{Block, FormatId, LaneId, SchemaId};
 use crate::position::{Position, Span};
 use crate::source::{Asked, Decoded, Limits, StoreSchemas, Takes, Wanted};
+use crate::spans::Spans;
 
 /// What lies at one position.
 #[derive(Debug, Clone)]
@@ -68,9 +69,10 @@ impl Query {
             lane: LaneId(0),
             default_version: None,
         });
-        let wanted = Wanted {
-            span,
-            schema: &|schema| schemas.contains(&schema),
+        let spans = Spans::from(span);
+        let of_schemas = |schema| schemas.contains(&schema);
+        let Some(wanted) = Wanted::of(&spans, &of_schemas) else {
+            return Ok(Vec::new());
         };
         let mut out = Vec::new();
         decoding.push(block, &wanted, &mut out)?;

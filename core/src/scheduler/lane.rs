@@ -1,22 +1,29 @@
 //! A running lane, as the application holds it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::counters::LaneCounters;
+use super::follow::Follower;
+use super::hands::Hands;
 use super::load::{Formats, Loader};
+use super::pace::Pace;
 use super::retries::Retries;
 use super::routing::Routing;
 use super::runner::Runner;
+use super::settle::Rules;
 use crate::clock::Clock;
-use crate::destination::{Action, Toolkit};
+use crate::destination::{Action, LoadLimits, Toolkit};
 use crate::error::{Error, Result};
 use crate::event::LaneId;
+use crate::gateway::Registry;
 use crate::position::{Position, Span};
 use crate::queue::BatchLimits;
 use crate::schedule::Schedule;
 use crate::source::Limits;
+use crate::spans::Spans;
 use crate::store::Store;
 use crate::watermark::Watermark;
 
@@ -29,8 +36,12 @@ pub struct LaneSettings {
     pub name: Arc<str>,
     /// Its schedule, settled.
     pub schedule: Schedule,
-    /// When batches close.
+    /// When batches close. With a rate limit they hold at most its burst.
     pub batch: BatchLimits,
+    /// How much may go on at a time, how long, and how fast.
+    pub load: LoadLimits,
+    /// All actions, of which those of the same destination can be called by reports.
+    pub registry: Arc<Registry>,
     /// What it may use.
     pub toolkit: Toolkit,
     /// Which events are its.
@@ -46,8 +57,15 @@ pub struct LaneSettings {
 pub(super) struct Standing {
     /// Every job up to here is settled.
     pub(super) settled: Position,
-    /// Everything asked for was done, but for these jobs, which are held for an operator.
-    pub(super) stuck: Option<Span>,
+    /// Everything asked for was done, but for what only an operator can let go on.
+    pub(super) stuck: Option<Stuck>,
+}
+
+/// What a lane waits for an operator with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stuck {
+    /// The outcome of these jobs is unknown.
+    Unknown(Span),
 }
 
 /// A running lane. Dropping it drops the load in hand, as a crash would.
@@ -57,6 +75,8 @@ pub struct LaneHandle {
     pub id: LaneId,
     /// `destination/action`.
     pub name: Arc<str>,
+    /// What it has done so far.
+    pub counters: Arc<LaneCounters>,
     flush: watch::Sender<Position>,
     standing: watch::Receiver<Standing>,
     stop: CancellationToken,
@@ -78,7 +98,7 @@ impl LaneHandle {
         let done = |standing: &Standing| standing.settled >= position || standing.stuck.is_some();
         let standing = self.reached(done).await?;
         match standing.stuck {
-            Some(span) if standing.settled < position => Err(Error::refused(format!(
+            Some(Stuck::Unknown(span)) if standing.settled < position => Err(Error::refused(format!(
                 "lane {}: the outcome of jobs {span} is unknown",
                 self.name
             ))
@@ -157,34 +177,60 @@ pub fn start_lane(
     });
     let stop = CancellationToken::new();
     let name = Arc::clone(&settings.name);
+    let counters = Arc::new(LaneCounters::default());
+    let ordering = settings.action.ordering();
+    let rate = settings.load.rate_limit;
+    let loader = Loader {
+        store: Arc::clone(store),
+        formats: Arc::clone(formats),
+        routing: settings.routing,
+        action: settings.action,
+        toolkit: settings.toolkit,
+        limits: settings.limits,
+        lane: id,
+        default_version: settings.default_version,
+    };
+    let destination = name.split('/').next().unwrap_or_default();
     let runner = Runner {
         id,
         name: settings.name,
-        schedule: settings.schedule,
-        limits: settings.batch,
+        follower: Follower {
+            loader: loader.clone(),
+            registry: settings.registry,
+            destination: Arc::from(destination),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(clock),
+            schemas: Mutex::default(),
+        },
+        loader,
+        rules: Rules {
+            ordering,
+            on_unknown: settings.load.on_unknown,
+            schedule: settings.schedule,
+        },
+        limits: BatchLimits {
+            rows_max: rate.map_or(settings.batch.rows_max, |rate| {
+                settings.batch.rows_max.min(rate.burst())
+            }),
+            ..settings.batch
+        },
+        load_limits: settings.load,
         clock: Arc::clone(clock),
         watermark: Watermark::new(store.durable()),
         flush: flush_upto,
         standing: standing_in,
         stop: stop.clone(),
-        retries: Retries::new(settings.action.ordering()),
-        ordering: settings.action.ordering(),
-        unknown: Vec::new(),
+        counters: Arc::clone(&counters),
+        hands: Hands::default(),
+        retries: Retries::new(ordering),
+        unknown: Spans::default(),
+        pace: rate.map(|rate| Pace::new(rate, clock.elapsed())),
         tick: None,
-        loader: Loader {
-            store: Arc::clone(store),
-            formats: Arc::clone(formats),
-            routing: settings.routing,
-            action: settings.action,
-            toolkit: settings.toolkit,
-            limits: settings.limits,
-            lane: id,
-            default_version: settings.default_version,
-        },
     };
     Ok(LaneHandle {
         id,
         name,
+        counters,
         flush,
         standing,
         stop,

@@ -1,20 +1,29 @@
 //! One load: the batch decoded on its own thread while the action takes the rows.
+//!
+//! The action runs apart from everything else, so that one which panics, hangs or blocks its thread harms nobody
+//! but its own batch: on a runtime with several threads each load has a further one for itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::routing::Routing;
+use super::settle::Close;
 use crate::destination::{Action, Piece, Queue, QueueFeed, Rows, Then, Thens, Toolkit};
 use crate::error::{Error, Result};
 use crate::event::{Block, FormatId, LaneId};
-use crate::position::{Position, Span};
+use crate::position::Position;
 use crate::rows;
 use crate::source::{
-    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, StoreSchemas, Wanted,
+    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, StoreSchemas, Takes, Wanted,
 };
+use crate::spans::Spans;
 use crate::store::Store;
 
 /// The formats that blocks may be in, by number.
@@ -37,7 +46,8 @@ pub(super) struct Loader {
 /// One batch to load.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) span: Span,
+    /// Not empty; of an ordered action exactly one span.
+    pub(super) spans: Spans,
     pub(super) events: u64,
     pub(super) attempt: u32,
     /// The blocks, when they are still in memory.
@@ -50,51 +60,143 @@ pub(super) struct Loaded {
     pub(super) thens: Vec<Then>,
     /// Events that could not be decoded, and why.
     pub(super) parked: BTreeMap<Position, Error>,
-    pub(super) result: Result<()>,
+    pub(super) close: Close,
 }
 
 /// Parked events of one load that are logged one by one; the others are counted.
 const PARKED_LOGGED_MAX: usize = 10;
 
+/// What could not be decoded so far. The load may be given up before the decoder ends.
+type AllParked = Arc<Mutex<BTreeMap<Position, Error>>>;
+
 impl Loader {
-    fn asked(&self) -> Asked {
+    pub(super) fn asked(&self, takes: Takes) -> Asked {
         Asked {
             schemas: Arc::new(StoreSchemas(Arc::clone(&self.store))),
             limits: self.limits,
-            takes: self.action.takes(),
+            takes,
             store: self.store.id(),
             lane: self.lane,
             default_version: self.default_version.clone(),
         }
     }
 
-    /// Runs the action over `work`. Panics of the action become its error.
-    pub(super) async fn load(&self, work: Work) -> Loaded {
-        let thens = Thens::default();
-        let (mut queue, feed) = Queue::new(work.span, work.events, work.attempt);
+    /// Runs the action over `work`, until it returns, `timeout` has passed or `cancel` is cancelled. Panics of the
+    /// action become its error.
+    pub(super) async fn load(
+        &self,
+        work: Work,
+        timeout: Option<Duration>,
+        cancel: &CancellationToken,
+    ) -> Loaded {
+        let thens = Arc::new(Thens::default());
+        let (queue, feed) = Queue::new(work.spans.clone(), work.events, work.attempt);
+        let parked = AllParked::default();
         let decoder = Decoder {
             loader: self.clone(),
-            span: work.span,
-            parked: BTreeMap::new(),
+            takes: self.action.takes(),
+            spans: work.spans,
+            parked: Arc::clone(&parked),
         };
         let decoding = tokio::task::spawn_blocking(move || decoder.run(work.cached, feed));
-        let load = self.action.load(&self.toolkit, &mut queue, &thens);
-        let result = AssertUnwindSafe(load).catch_unwind().await;
-        drop(queue);
-        let decoded = decoding.await;
-        let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-        let decoded =
-            decoded.map_err(|error| Error::stopped("the decoder panicked").because(error));
-        let (parked, result) = match decoded {
-            Ok(parked) => (parked, result),
-            Err(panic) => (BTreeMap::new(), result.and(Err(panic))),
+        let drop_it = CancellationToken::new();
+        // Whoever drops this future drops the load.
+        let _guard = drop_it.clone().drop_guard();
+        let loading = apart(self.call(queue, Arc::clone(&thens), drop_it));
+        let close = tokio::select! {
+            biased;
+            // An operator wants the load dropped.
+            () = cancel.cancelled() => Close::Cancelled,
+            // The action came to its end.
+            result = returned(loading, decoding) => match result {
+                Ok(()) => Close::Returned,
+                Err(error) => Close::Failed(error),
+            },
+            // It had time enough.
+            timeout = passed(timeout) => Close::TimedOut(timed_out(timeout)),
         };
+        let parked = std::mem::take(&mut *lock(&parked));
         Loaded {
             thens: thens.take(),
             parked,
-            result,
+            close,
         }
     }
+
+    /// The jobs in `spans`, as an action that takes jobs is given them.
+    pub(super) fn queue_of_jobs(&self, spans: Spans) -> Queue {
+        let (queue, feed) = Queue::new(spans.clone(), spans.positions(), 0);
+        let decoder = Decoder {
+            loader: self.clone(),
+            takes: Takes::Jobs,
+            spans,
+            parked: AllParked::default(),
+        };
+        // It ends with its queue.
+        drop(tokio::task::spawn_blocking(move || decoder.run(None, feed)));
+        queue
+    }
+
+    /// The action's own future, which ends early when it is to be dropped.
+    fn call(
+        &self,
+        mut queue: Queue,
+        thens: Arc<Thens>,
+        drop_it: CancellationToken,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (action, toolkit) = (Arc::clone(&self.action), self.toolkit.clone());
+        async move {
+            let load = async { action.load(&toolkit, &mut queue, &thens).await };
+            let load = AssertUnwindSafe(load).catch_unwind();
+            tokio::select! {
+                biased;
+                () = drop_it.cancelled() => Err(Error::stopped("the load was dropped")),
+                result = load => result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
+            }
+        }
+    }
+}
+
+/// Runs a future where it can block nobody: on a thread of its own, if the runtime has several. With one thread there
+/// is nothing beside it that could go on.
+fn apart(load: impl Future<Output = Result<()>> + Send + 'static) -> JoinHandle<Result<()>> {
+    let runtime = Handle::current();
+    match runtime.runtime_flavor() {
+        RuntimeFlavor::CurrentThread => runtime.spawn(load),
+        _ => tokio::task::spawn_blocking(move || Handle::current().block_on(load)),
+    }
+}
+
+/// What came of a load, once the decoder has come to its end, too.
+async fn returned(loading: JoinHandle<Result<()>>, decoding: JoinHandle<()>) -> Result<()> {
+    let stopped = |what: &str, error| Err(Error::stopped(what).because(error));
+    let loaded = loading.await;
+    let loaded = loaded.unwrap_or_else(|error| stopped("the load's thread panicked", error));
+    match decoding.await {
+        Ok(()) => loaded,
+        Err(panic) => loaded.and(stopped("the decoder panicked", panic)),
+    }
+}
+
+/// Returns after `timeout`; never when there is none.
+async fn passed(timeout: Option<Duration>) -> Duration {
+    match timeout {
+        Some(timeout) => {
+            tokio::time::sleep(timeout).await;
+            timeout
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn timed_out(after: Duration) -> Error {
+    Error::unavailable(format!("timed out: the load took longer than {after:?}")).help(
+        "see what the other side is doing; the action's timeout and max_rows can be set to fit",
+    )
+}
+
+fn lock(parked: &AllParked) -> std::sync::MutexGuard<'_, BTreeMap<Position, Error>> {
+    parked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
@@ -108,13 +210,17 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
 
 struct Decoder {
     loader: Loader,
-    span: Span,
-    parked: BTreeMap<Position, Error>,
+    takes: Takes,
+    spans: Spans,
+    parked: AllParked,
 }
 
+/// Positions between two spans of a batch that are read over; beyond that the next span is looked up.
+const READ_OVER_MAX: u64 = 100_000;
+
 impl Decoder {
-    /// Feeds the queue to its end; returns what could not be decoded.
-    fn run(mut self, cached: Option<Vec<Block>>, feed: QueueFeed) -> BTreeMap<Position, Error> {
+    /// Feeds the queue to its end.
+    fn run(self, cached: Option<Vec<Block>>, feed: QueueFeed) {
         match self.decode(cached, &feed) {
             Ok(completed) => feed.finish(completed),
             Err(Ended::Gone) => {}
@@ -123,15 +229,14 @@ impl Decoder {
                 let _gone = !feed.push(Err(error));
             }
         }
-        let unsaid = self.parked.len().saturating_sub(PARKED_LOGGED_MAX);
+        let unsaid = lock(&self.parked).len().saturating_sub(PARKED_LOGGED_MAX);
         if unsaid > 0 {
-            tracing::error!(span = %self.span, events = unsaid, "more events parked: they cannot be decoded");
+            tracing::error!(spans = %self.spans, events = unsaid, "more events parked: they cannot be decoded");
         }
-        self.parked
     }
 
     fn decode(
-        &mut self,
+        &self,
         cached: Option<Vec<Block>>,
         feed: &QueueFeed,
     ) -> Result<Option<Completed>, Ended> {
@@ -154,17 +259,12 @@ impl Decoder {
         Ok(completed)
     }
 
-    fn push(
-        &mut self,
-        block: &Block,
-        decoders: &mut Decoders,
-        feed: &QueueFeed,
-    ) -> Result<(), Ended> {
+    fn push(&self, block: &Block, decoders: &mut Decoders, feed: &QueueFeed) -> Result<(), Ended> {
         let at = self.decoder(block.format, decoders)?;
         let routing = Arc::clone(&self.loader.routing);
-        let wanted = Wanted {
-            span: self.span,
-            schema: &|schema| routing.leads(schema),
+        let leads = |schema| routing.leads(schema);
+        let Some(wanted) = Wanted::of(&self.spans, &leads) else {
+            return Ok(());
         };
         let mut out = Vec::new();
         decoders[at].1.push(block, &wanted, &mut out)?;
@@ -178,27 +278,40 @@ impl Decoder {
         if let Some(at) = decoders.iter().position(|(known, _)| *known == identity) {
             return Ok(at);
         }
-        let decoding = rows::decoding(format.as_ref(), self.loader.asked());
+        let decoding = rows::decoding(format.as_ref(), self.loader.asked(self.takes));
         decoders.push((identity, decoding));
         Ok(decoders.len() - 1)
     }
 
-    fn read(&mut self, decoders: &mut Decoders, feed: &QueueFeed) -> Result<(), Ended> {
-        let mut blocks = self.loader.store.blocks(self.span.first);
+    fn read(&self, decoders: &mut Decoders, feed: &QueueFeed) -> Result<(), Ended> {
+        let mut next = self.spans.next_at(Position::ZERO);
+        while let Some(first) = next {
+            next = self.read_on(first, decoders, feed)?;
+        }
+        Ok(())
+    }
+
+    /// Reads from `first` on, up to a gap that is worth jumping over; returns what comes behind it.
+    fn read_on(
+        &self,
+        first: Position,
+        decoders: &mut Decoders,
+        feed: &QueueFeed,
+    ) -> Result<Option<Position>, Ended> {
+        let mut blocks = self.loader.store.blocks(first);
         while let Some(block) = blocks.next()? {
-            if block.first > self.span.last {
-                return Ok(());
-            }
-            if self.is_wanted(&block) {
+            let Some(span) = block.span() else { continue };
+            if self.spans.intersects(span) && self.is_wanted(&block) {
                 self.push(&block, decoders, feed)?;
             }
-            if block.span().is_some_and(|span| span.last >= self.span.last) {
-                return Ok(());
+            let next = self.spans.next_at(span.last.next());
+            if next.is_none_or(|next| next.since(span.last) > READ_OVER_MAX) {
+                return Ok(next);
             }
         }
         Err(Ended::Failed(Error::damaged(format!(
             "the store ends before {}",
-            self.span.last
+            self.spans
         ))))
     }
 
@@ -219,7 +332,7 @@ impl Decoder {
         })
     }
 
-    fn hand_on(&mut self, out: &mut Vec<Decoded>, feed: &QueueFeed) -> Result<(), Ended> {
+    fn hand_on(&self, out: &mut Vec<Decoded>, feed: &QueueFeed) -> Result<(), Ended> {
         for decoded in out.drain(..) {
             match decoded {
                 Decoded::Rows {
@@ -243,12 +356,13 @@ impl Decoder {
         Ok(())
     }
 
-    fn park(&mut self, parked: Parked) {
+    fn park(&self, parked: Parked) {
         let reason = Error::invalid(parked.reason).at(&parked.trigger);
-        if self.parked.len() < PARKED_LOGGED_MAX {
+        let mut all = lock(&self.parked);
+        if all.len() < PARKED_LOGGED_MAX {
             tracing::error!(position = parked.position.0, table = %parked.trigger, reason = %reason, "event parked: it cannot be decoded");
         }
-        self.parked.insert(parked.position, reason);
+        all.insert(parked.position, reason);
     }
 }
 

@@ -1,80 +1,229 @@
 //! What failed and waits to be tried again. Pure: time is handed in.
+//!
+//! An ordered lane tries its oldest span, as it was, and nothing else. In an unordered lane all that is due goes
+//! together, as Blacksmith has it: spans that are due and at the same attempt make one batch, with gaps between them.
+//! Everything costs the logarithm of what waits; neighbours that wait for the same become one.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Timestamp;
 use crate::destination::Ordering;
 use crate::position::{Position, Span};
+use crate::spans::Spans;
+
+/// Spans of one batch, at most: each is a transition of its own.
+const SPANS_MAX: usize = 65_536;
 
 /// A span that failed, or that was in hand when the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Retry {
     pub(super) span: Span,
-    /// Events in it, at most.
-    pub(super) events: u64,
     /// Attempts so far.
     pub(super) attempts: u32,
     pub(super) due: Timestamp,
+    /// Whether it is to be loaded while nothing else is, because the process may end of it.
+    pub(super) alone: bool,
+}
+
+/// What is tried again together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) spans: Spans,
+    pub(super) attempts: u32,
+    pub(super) alone: bool,
 }
 
 /// All that wait in one lane.
 #[derive(Debug)]
 pub(super) struct Retries {
     ordering: Ordering,
-    /// By position.
-    waiting: Vec<Retry>,
+    /// By first position; none overlap.
+    waiting: BTreeMap<Position, Retry>,
+    /// First positions by what may go together, then by when.
+    due: BTreeMap<Kin, BTreeSet<(Timestamp, Position)>>,
+}
+
+/// What may go together: alone or not, and the attempts so far.
+type Kin = (bool, u32);
+
+impl Retry {
+    fn kin(&self) -> Kin {
+        (self.alone, self.attempts)
+    }
+
+    /// Whether `next` lies right behind and waits for the same.
+    fn joins(&self, next: &Retry) -> bool {
+        self.span.last.next() == next.span.first
+            && self.kin() == next.kin()
+            && self.due == next.due
+            && !self.alone
+    }
 }
 
 impl Retries {
     pub(super) fn new(ordering: Ordering) -> Retries {
         Retries {
             ordering,
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
+            due: BTreeMap::new(),
         }
     }
 
     pub(super) fn push(&mut self, retry: Retry) {
-        let first = retry.span.first;
-        let at = self
-            .waiting
-            .partition_point(|other| other.span.first < first);
-        self.waiting.insert(at, retry);
+        let joined = match self.ordering {
+            // The next attempt has to be the same span.
+            Ordering::Ordered => retry,
+            Ordering::Unordered => self.joined(retry),
+        };
+        self.insert(joined);
     }
 
-    /// Those that may run: all, or in an ordered lane the oldest only.
-    fn eligible(&self) -> &[Retry] {
-        match self.ordering {
-            Ordering::Unordered => &self.waiting,
-            Ordering::Ordered => &self.waiting[..self.waiting.len().min(1)],
+    /// `retry` together with the neighbours that wait for the same, which are taken out.
+    fn joined(&mut self, mut retry: Retry) -> Retry {
+        let before = self.waiting.range(..retry.span.first).next_back();
+        if let Some(before) = before.map(|(_, before)| *before)
+            && before.joins(&retry)
+        {
+            self.remove(before.span.first);
+            retry.span.first = before.span.first;
         }
+        let after = self.waiting.get(&retry.span.last.next()).copied();
+        if let Some(after) = after.filter(|after| retry.joins(after)) {
+            self.remove(after.span.first);
+            retry.span.last = after.span.last;
+        }
+        retry
     }
 
-    /// Takes the oldest that may run now.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Retry> {
-        let at = self.eligible().iter().position(|retry| retry.due <= now)?;
-        Some(self.waiting.remove(at))
+    fn insert(&mut self, retry: Retry) {
+        let first = retry.span.first;
+        self.waiting.insert(first, retry);
+        let due = self.due.entry(retry.kin()).or_default();
+        due.insert((retry.due, first));
     }
 
-    /// When the next may run.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.eligible().iter().map(|retry| retry.due).min()
+    fn remove(&mut self, first: Position) -> Option<Retry> {
+        let retry = self.waiting.remove(&first)?;
+        if let Some(due) = self.due.get_mut(&retry.kin()) {
+            due.remove(&(retry.due, first));
+            if due.is_empty() {
+                self.due.remove(&retry.kin());
+            }
+        }
+        Some(retry)
+    }
+
+    /// Takes what may be tried now, up to `rows_max` positions but for what is one span; what is to be
+    /// loaded alone only when the lane is `idle`.
+    pub(super) fn take_due(&mut self, now: Timestamp, rows_max: u64, idle: bool) -> Option<Due> {
+        let (alone, attempts) = match self.ordering {
+            Ordering::Ordered => {
+                let oldest = self.waiting.first_key_value()?.1;
+                let oldest = Some(*oldest).filter(|oldest| oldest.due <= now)?;
+                self.remove(oldest.span.first);
+                return Some(Due {
+                    spans: Spans::from(oldest.span),
+                    attempts: oldest.attempts,
+                    alone: false,
+                });
+            }
+            Ordering::Unordered => self.earliest(now, idle)?,
+        };
+        let kin = (alone, attempts);
+        let mut firsts = Vec::new();
+        let mut rows = 0;
+        for (due, first) in self.due.get(&kin).into_iter().flatten() {
+            let own = self.waiting.get(first).map_or(0, |retry| retry.span.len());
+            let fits = rows + own <= rows_max && firsts.len() < SPANS_MAX && !alone;
+            if *due > now || !(firsts.is_empty() || fits) {
+                break;
+            }
+            rows += own;
+            firsts.push(*first);
+        }
+        firsts.sort_unstable();
+        let taken = firsts.into_iter().filter_map(|first| self.remove(first));
+        let spans = taken.map(|retry| retry.span).collect();
+        Some(Due {
+            spans,
+            attempts,
+            alone,
+        })
+    }
+
+    /// The kin of which one is due first, among those that may run now.
+    fn earliest(&self, now: Timestamp, idle: bool) -> Option<Kin> {
+        let firsts = self.due.iter().filter(|((alone, _), _)| idle || !alone);
+        let firsts = firsts.filter_map(|(kin, due)| Some((due.first()?.0, *kin)));
+        let (due, kin) = firsts.min()?;
+        (due <= now).then_some(kin)
+    }
+
+    /// When the next may run, in a lane that is `idle` or not.
+    pub(super) fn next_due(&self, idle: bool) -> Option<Timestamp> {
+        match self.ordering {
+            Ordering::Ordered => self.waiting.first_key_value().map(|(_, oldest)| oldest.due),
+            Ordering::Unordered => {
+                let may = self.due.iter().filter(|((alone, _), _)| idle || !alone);
+                let firsts = may.filter_map(|(_, due)| due.first());
+                firsts.map(|(due, _)| *due).min()
+            }
+        }
     }
 
     /// Whether nothing new may be loaded before these.
     pub(super) fn hold(&self) -> bool {
-        self.ordering == Ordering::Ordered && !self.waiting.is_empty()
+        let has_suspects = || self.due.keys().any(|(alone, _)| *alone);
+        match self.ordering {
+            Ordering::Ordered => !self.waiting.is_empty(),
+            // Whatever else were in hand would be suspected too if the process ended.
+            Ordering::Unordered => has_suspects(),
+        }
     }
 
     /// Whether nothing waits up to `position`.
     pub(super) fn is_empty_upto(&self, position: Position) -> bool {
-        self.waiting
-            .first()
-            .is_none_or(|retry| retry.span.first > position)
+        let first = self.waiting.first_key_value();
+        first.is_none_or(|(first, _)| *first > position)
     }
 
     /// Lets what waits up to `position` run now.
     pub(super) fn hasten(&mut self, position: Position, now: Timestamp) {
-        let asked = |retry: &&mut Retry| retry.span.first <= position;
-        for retry in self.waiting.iter_mut().take_while(asked) {
-            retry.due = retry.due.min(now);
+        let late = self.waiting.range(..=position).map(|(_, retry)| retry);
+        let late = late.filter(|retry| retry.due > now);
+        let late: Vec<_> = late.map(|retry| retry.span.first).collect();
+        for first in late {
+            if let Some(retry) = self.remove(first) {
+                self.insert(Retry { due: now, ..retry });
+            }
+        }
+    }
+
+    /// Takes the positions of `span` out; what waits beside them goes on to.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "operators' commands will ask for it")
+    )]
+    pub(super) fn take_out(&mut self, span: Span) {
+        let before = self.waiting.range(..span.first).next_back();
+        let before = before.map(|(first, _)| *first);
+        let inside = self.waiting.range(span.first..=span.last);
+        let touched: Vec<_> = before
+            .into_iter()
+            .chain(inside.map(|(first, _)| *first))
+            .collect();
+        for first in touched {
+            let whole = self.waiting.get(&first).copied();
+            if whole.is_some_and(|retry| retry.span.intersects(span)) {
+                self.remove(first);
+                for left in whole.into_iter().flat_map(|retry| {
+                    let left = Spans::from(retry.span).minus(&Spans::from(span));
+                    let left: Vec<_> = left.iter().map(|span| Retry { span, ..retry }).collect();
+                    left
+                }) {
+                    self.insert(left);
+                }
+            }
         }
     }
 }
@@ -83,52 +232,123 @@ impl Retries {
 mod tests {
     use super::*;
 
-    fn retry(first: u64, due: i64) -> Retry {
+    const ALL: u64 = u64::MAX;
+
+    fn retry(first: u64, count: u64, due: i64) -> Retry {
         Retry {
-            span: Span::starting(Position(first), 5),
-            events: 5,
+            span: Span::starting(Position(first), count),
             attempts: 1,
             due: Timestamp(due),
+            alone: false,
         }
     }
 
     fn retries(ordering: Ordering) -> Retries {
         let mut retries = Retries::new(ordering);
-        retries.push(retry(11, 10));
-        retries.push(retry(1, 30));
+        retries.push(retry(11, 5, 10));
+        retries.push(retry(1, 5, 30));
         retries
+    }
+
+    fn take(retries: &mut Retries, now: i64, rows_max: u64) -> Option<Vec<(u64, u64)>> {
+        let due = retries.take_due(Timestamp(now), rows_max, true)?;
+        let spans = due.spans.iter().map(|span| (span.first.0, span.last.0));
+        Some(spans.collect())
     }
 
     #[test]
     fn an_ordered_lane_tries_its_oldest_and_wakes_for_nothing_else() {
         let mut retries = retries(Ordering::Ordered);
-        assert_eq!(retries.next_due(), Some(Timestamp(30)));
-        assert_eq!(retries.take_due(Timestamp(29)), None);
+        assert_eq!(retries.next_due(true), Some(Timestamp(30)));
+        assert_eq!(take(&mut retries, 29, ALL), None);
         assert!(retries.hold());
-        assert_eq!(retries.take_due(Timestamp(30)), Some(retry(1, 30)));
-        assert_eq!(retries.take_due(Timestamp(30)), Some(retry(11, 10)));
+        assert_eq!(take(&mut retries, 30, ALL), Some(vec![(1, 5)]));
+        assert_eq!(take(&mut retries, 30, ALL), Some(vec![(11, 15)]));
         assert!(!retries.hold());
     }
 
     #[test]
     fn an_unordered_lane_tries_whatever_is_due_and_is_never_held() {
         let mut retries = retries(Ordering::Unordered);
-        assert_eq!(retries.next_due(), Some(Timestamp(10)));
-        assert_eq!(retries.take_due(Timestamp(10)), Some(retry(11, 10)));
-        assert_eq!(retries.take_due(Timestamp(10)), None);
         assert!(!retries.hold());
+        assert_eq!(retries.next_due(true), Some(Timestamp(10)));
+        assert_eq!(take(&mut retries, 10, ALL), Some(vec![(11, 15)]));
+        assert_eq!(take(&mut retries, 10, ALL), None);
+        assert_eq!(retries.next_due(true), Some(Timestamp(30)));
     }
 
     #[test]
-    fn what_is_asked_for_is_due_at_once_and_nothing_behind_it() {
-        let mut retries = retries(Ordering::Ordered);
-        retries.hasten(Position(10), Timestamp(2));
+    fn all_that_is_due_at_the_same_attempt_goes_together_as_far_as_a_batch_may() {
+        let mut retries = retries(Ordering::Unordered);
+        retries.push(Retry {
+            attempts: 2,
+            ..retry(21, 1, 5)
+        });
+        assert_eq!(take(&mut retries, 30, ALL), Some(vec![(21, 21)]));
+        retries.push(retry(31, 3, 30));
+        assert_eq!(take(&mut retries, 30, 10), Some(vec![(1, 5), (11, 15)]));
         assert_eq!(
-            retries.take_due(Timestamp(2)).unwrap().span.first,
-            Position(1)
+            take(&mut retries, 30, 1),
+            Some(vec![(31, 33)]),
+            "one span is never cut"
         );
-        assert_eq!(retries.take_due(Timestamp(2)), None);
-        assert!(retries.is_empty_upto(Position(10)));
-        assert!(!retries.is_empty_upto(Position(11)));
+    }
+
+    #[test]
+    fn neighbours_that_wait_for_the_same_become_one_unless_order_counts() {
+        for (ordering, spans) in [(Ordering::Unordered, 1), (Ordering::Ordered, 3)] {
+            let mut retries = Retries::new(ordering);
+            for first in [1, 3, 2] {
+                retries.push(retry(first, 1, 7));
+            }
+            assert_eq!(retries.waiting.len(), spans);
+        }
+    }
+
+    #[test]
+    fn what_is_suspected_is_tried_alone_and_lets_nothing_new_begin() {
+        let mut retries = retries(Ordering::Unordered);
+        retries.push(Retry {
+            alone: true,
+            ..retry(21, 2, 0)
+        });
+        assert!(retries.hold());
+        let now = Timestamp(10);
+        let busy = retries.take_due(now, ALL, false).map(|due| due.spans);
+        assert_eq!(busy, Some(Spans::from(Span::starting(Position(11), 5))));
+        assert_eq!(take(&mut retries, 10, ALL), Some(vec![(21, 22)]));
+    }
+
+    #[test]
+    fn what_waits_is_hastened_up_to_a_position() {
+        let mut retries = retries(Ordering::Unordered);
+        retries.hasten(Position(5), Timestamp(3));
+        assert_eq!(retries.next_due(true), Some(Timestamp(3)));
+        assert!(!retries.is_empty_upto(Position(1)) && retries.is_empty_upto(Position(0)));
+        assert_eq!(take(&mut retries, 3, ALL), Some(vec![(1, 5)]));
+        assert_eq!(retries.next_due(true), Some(Timestamp(10)));
+    }
+
+    #[test]
+    fn positions_are_taken_out_of_what_waits() {
+        let mut retries = retries(Ordering::Unordered);
+        retries.take_out(Span::new(Position(4), Position(12)));
+        assert_eq!(take(&mut retries, 30, ALL), Some(vec![(1, 3), (13, 15)]));
+        assert!(retries.is_empty_upto(Position::MAX) && retries.due.is_empty());
+    }
+
+    #[test]
+    fn a_million_scattered_jobs_wait_and_go_together() {
+        let mut retries = Retries::new(Ordering::Unordered);
+        for at in 0..1_000_000 {
+            retries.push(retry(at * 2 + 1, 1, 10));
+        }
+        let mut jobs = 0;
+        let mut batches = 0;
+        while let Some(due) = retries.take_due(Timestamp(10), 100_000, true) {
+            jobs += due.spans.positions();
+            batches += 1;
+        }
+        assert_eq!((jobs, batches), (1_000_000, 16));
     }
 }

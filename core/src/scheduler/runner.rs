@@ -1,4 +1,4 @@
-//! One lane's loop: gather, record, load, settle.
+//! One lane's loop: gather, record, load, settle. One task decides; loads run beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,106 +6,84 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Standing;
+use super::counters::LaneCounters;
+use super::filing::Filing;
+use super::follow::Follower;
+use super::hands::{Ended, Hand, Hands};
+use super::lane::{Standing, Stuck};
 use super::load::{Loader, Work};
+use super::pace::Pace;
 use super::retries::{Retries, Retry};
-use super::settle::{Ended, Settled, settle};
+use super::settle::{self, Rules, settle};
+use super::telling;
 use crate::clock::{Clock, Timestamp};
-use crate::destination::Ordering;
-use crate::error::{Error, Result};
+use crate::destination::{LoadLimits, Ordering};
+use crate::error::Result;
 use crate::event::LaneId;
 use crate::job::{Status, Transition};
+use crate::log::Receipt;
 use crate::position::{Position, Span};
-use crate::queue::{Batch, BatchLimits, LaneReader};
+use crate::queue::{Batch, BatchLimits};
 use crate::schedule::Schedule;
+use crate::spans::Spans;
 use crate::store::Lane;
 use crate::watermark::Watermark;
-
-/// Transitions in one record: they fit into a frame, with the errors that `settle` keeps. What comes
-/// out of one batch is recorded at once unless it is cut into more pieces than this.
-const RECORD_TRANSITIONS_MAX: usize = 1_000_000;
-/// Transitions of one load that are logged one by one; the others are counted.
-const TOLD_MAX: usize = 10;
 
 pub(super) struct Runner {
     pub(super) id: LaneId,
     pub(super) name: Arc<str>,
     pub(super) loader: Loader,
-    pub(super) ordering: Ordering,
-    pub(super) schedule: Schedule,
+    pub(super) follower: Follower,
+    pub(super) rules: Rules,
     pub(super) limits: BatchLimits,
+    pub(super) load_limits: LoadLimits,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) watermark: Watermark,
     /// Everything up to here is wanted now.
     pub(super) flush: watch::Receiver<Position>,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) stop: CancellationToken,
+    pub(super) counters: Arc<LaneCounters>,
+    pub(super) hands: Hands,
     pub(super) retries: Retries,
-    /// Jobs held for an operator, by position.
-    pub(super) unknown: Vec<Span>,
+    /// Jobs of unknown outcome, held for an operator.
+    pub(super) unknown: Spans,
+    /// How fast loads may begin; none without a limit.
+    pub(super) pace: Option<Pace>,
     /// When the schedule lets the next batch go; none for a realtime action.
     pub(super) tick: Option<Timestamp>,
 }
 
-/// The lane's place in the store, and what it gathered there for the next load.
-struct Filing {
-    reader: LaneReader,
-    batch: Batch,
+/// What the runner waits for besides those who ask something of it.
+struct Signs {
+    /// The next time at which something may be due.
+    due: Option<Timestamp>,
+    /// Whether it waits for events, behind this one.
+    past: Option<Position>,
+}
+
+/// Why the runner goes on.
+enum Wake {
+    /// Something is due, or there is more to read, or it is to stop.
+    Look,
+    /// A load came to its end.
+    Ended(Box<Ended>),
 }
 
 impl Runner {
     pub(super) async fn run(mut self, lane: Lane) -> Result<()> {
-        let next = self.resume(&lane);
-        let mut filing = Filing {
-            reader: LaneReader::new(&self.loader.store, next),
-            batch: Batch::new(),
-        };
-        while !self.stop.is_cancelled() {
+        let mut filing = self.resume(&lane).await?;
+        while !(self.stop.is_cancelled() && self.hands.is_empty()) {
             self.hear_flush();
-            if let Some(retry) = self.retries.take_due(self.clock.now()) {
-                self.try_again(retry).await?;
-                continue;
-            }
-            if !self.retries.hold() {
-                filing = self.gather(filing).await?;
-                if self.may_load(&filing.batch) {
-                    self.load(std::mem::replace(&mut filing.batch, Batch::new()))
-                        .await?;
-                    continue;
-                }
-                self.pass_tick(&filing.batch);
-            }
+            filing = self.begin_loads(filing).await?;
             self.say_when_stuck(&filing);
-            self.wait(&filing.batch, filing.reader.read_upto()).await?;
+            let signs = self.signs(&filing);
+            match self.wait(signs).await? {
+                Wake::Look => {}
+                Wake::Ended(ended) => self.settle(*ended).await?,
+            }
         }
         Ok(())
-    }
-
-    /// Takes up where the lane stood; returns the first position that was in no batch. What failed
-    /// is tried at once: a restart often is what mends the cause.
-    fn resume(&mut self, lane: &Lane) -> Position {
-        let now = self.clock.now();
-        let mut next = lane.settled_upto.next();
-        for open in lane.open() {
-            next = next.max(open.span.last.next());
-            match open.status {
-                Status::Executing | Status::Failed | Status::Awaiting => {
-                    self.retries.push(Retry {
-                        span: open.span,
-                        events: open.span.len(),
-                        attempts: open.attempt,
-                        due: now,
-                    });
-                }
-                Status::Unknown => {
-                    tracing::warn!(lane = %self.name, span = %open.span, "jobs of unknown outcome are held for an operator");
-                    self.unknown.push(open.span);
-                }
-                Status::Succeeded | Status::Discarded | Status::Acknowledged => {}
-            }
-        }
-        self.tick = (!self.schedule.realtime).then(|| self.schedule.due_after(now));
-        next
     }
 
     fn asked_upto(&self) -> Position {
@@ -120,32 +98,55 @@ impl Runner {
         }
     }
 
-    /// Reads on, away from the async threads: a lane that is behind reads much from the disk.
-    async fn gather(&self, mut filing: Filing) -> Result<Filing> {
-        let upto = self.watermark.upto();
-        let limits = self.limits;
-        if filing.reader.read_upto() >= upto || filing.batch.is_full(&limits) {
-            return Ok(filing);
+    /// Begins whatever may begin: what waits for its retry first, then what is new.
+    async fn begin_loads(&mut self, mut filing: Filing) -> Result<Filing> {
+        while self.may_begin() && self.pause().is_zero() {
+            let (now, idle) = (self.clock.now(), self.hands.is_empty());
+            if let Some(due) = self.retries.take_due(now, self.limits.rows_max, idle) {
+                let work = Work {
+                    events: due.spans.positions(),
+                    spans: due.spans,
+                    attempt: due.attempts + 1,
+                    cached: None,
+                };
+                self.begin(work, due.alone)?;
+                continue;
+            }
+            if self.retries.hold() {
+                break;
+            }
+            let routing = Arc::clone(&self.loader.routing);
+            filing = filing.gather(&routing, self.watermark.upto()).await?;
+            if !self.may_load(&filing) {
+                self.pass_tick(&filing.batch);
+                break;
+            }
+            self.load(&mut filing).await?;
         }
-        let routing = Arc::clone(&self.loader.routing);
-        let gathering = tokio::task::spawn_blocking(move || {
-            let routed = |schema| routing.leads(schema);
-            let Filing { reader, batch } = &mut filing;
-            let gathered = reader.gather(batch, &limits, &routed, upto);
-            gathered.map(|()| filing)
-        });
-        let panicked = || Error::stopped(format!("lane {}: gathering panicked", self.name));
-        gathering.await.map_err(|error| panicked().because(error))?
+        Ok(filing)
     }
 
-    fn may_load(&self, batch: &Batch) -> bool {
-        let Some(span) = batch.span() else {
+    /// Whether there is room for a load.
+    fn may_begin(&self) -> bool {
+        !self.stop.is_cancelled() && self.hands.has_room(self.load_limits.max_concurrency)
+    }
+
+    /// How long the rate limit wants the next load to wait.
+    fn pause(&mut self) -> Duration {
+        let now = self.clock.elapsed();
+        self.pace
+            .as_mut()
+            .map_or(Duration::ZERO, |pace| pace.pause(now))
+    }
+
+    fn may_load(&self, filing: &Filing) -> bool {
+        let Some(span) = filing.batch.span() else {
             return false;
         };
         let now = self.clock.now();
         let is_due = || match self.tick {
             Some(tick) => tick <= now,
-            None => batch.close(&self.limits, now).is_some(),
+            None => filing.batch.close(&self.limits, now).is_some(),
         };
         self.asked_upto() >= span.first || is_due()
     }
@@ -154,158 +155,173 @@ impl Runner {
     fn pass_tick(&mut self, batch: &Batch) {
         let now = self.clock.now();
         if batch.span().is_none() && self.tick.is_some_and(|tick| tick <= now) {
-            self.tick = Some(self.schedule.due_after(now));
+            self.tick = Some(self.rules.schedule.due_after(now));
         }
     }
 
-    async fn load(&mut self, mut batch: Batch) -> Result<()> {
-        let Some(span) = batch.span() else {
-            return Ok(());
-        };
+    /// Loads what was gathered.
+    async fn load(&mut self, filing: &mut Filing) -> Result<()> {
         let now = self.clock.now();
         // A full batch does not use up its tick: what else had gathered by then goes with it.
-        if self.tick.is_some_and(|tick| tick <= now) && !batch.is_full(&self.limits) {
-            self.tick = Some(self.schedule.due_after(now));
+        if self.tick.is_some_and(|tick| tick <= now) && !filing.is_full() {
+            self.tick = Some(self.rules.schedule.due_after(now));
         }
+        let (mut batch, spans) = filing.take();
         if batch.events() == 0 {
-            return self.pass_over(span).await;
+            return self.pass_over(&spans).await;
+        }
+        let (spans, later) = self.at_once(spans);
+        for span in later {
+            self.wait_for(span, 0, now);
+        }
+        if spans.is_empty() {
+            return Ok(());
         }
         let work = Work {
-            span,
-            events: batch.events(),
+            events: batch.events().min(spans.positions()),
+            spans,
             attempt: 1,
             cached: batch.take_cached(),
         };
-        self.execute(work).await
+        self.begin(work, false)
     }
 
-    async fn try_again(&mut self, retry: Retry) -> Result<()> {
-        let work = Work {
-            span: retry.span,
-            events: retry.events,
-            attempt: retry.attempts + 1,
-            cached: None,
-        };
-        self.execute(work).await
+    /// What of a batch goes into one load: an ordered action is given one span at a time.
+    fn at_once(&self, spans: Spans) -> (Spans, Vec<Span>) {
+        match (self.rules.ordering, spans.as_slice()) {
+            (Ordering::Ordered, [first, later @ ..]) => (Spans::from(*first), later.to_vec()),
+            _ => (spans, Vec::new()),
+        }
     }
 
     /// Settles positions of which none is routed here, without a load.
-    async fn pass_over(&mut self, span: Span) -> Result<()> {
-        self.record(&[self.transition(span, Status::Succeeded, 0)])
-            .await
+    async fn pass_over(&mut self, spans: &Spans) -> Result<()> {
+        let transitions = self.transitions(spans, Status::Succeeded, 0);
+        let receipt = self.follower.record(&transitions)?;
+        self.until_durable(receipt).await
     }
 
-    async fn execute(&mut self, work: Work) -> Result<()> {
-        let (span, attempt, events) = (work.span, work.attempt, work.events);
-        self.record(&[self.transition(span, Status::Executing, attempt)])
-            .await?;
-        let started = self.clock.elapsed();
-        let loaded = self.loader.load(work).await;
-        let took = self.clock.elapsed().saturating_sub(started);
-        let ended = Ended {
-            lane: self.id,
-            span,
-            attempt,
-            thens: &loaded.thens,
-            parked: &loaded.parked,
-            result: &loaded.result,
-            at: self.clock.now(),
+    /// Records the work as executing, and has it loaded once that is durable.
+    fn begin(&mut self, work: Work, alone: bool) -> Result<()> {
+        let executing = self.transitions(&work.spans, Status::Executing, work.attempt);
+        let receipt = self.follower.record(&executing)?;
+        if let Some(pace) = &mut self.pace {
+            pace.take(work.events);
+        }
+        let cancel = CancellationToken::new();
+        let hand = Hand {
+            spans: work.spans.clone(),
+            decided: Spans::default(),
+            events: work.events,
+            attempt: work.attempt,
+            alone,
         };
-        let settled = settle(&ended, self.ordering, &self.schedule);
-        self.tell(&settled, events, took);
+        let (loader, watermark) = (self.loader.clone(), self.watermark.clone());
+        let (clock, timeout) = (Arc::clone(&self.clock), self.load_limits.timeout);
+        self.hands.begin(hand, async move {
+            if let Some(receipt) = receipt {
+                watermark.reached(&receipt).await?;
+            }
+            let started = clock.elapsed();
+            let loaded = loader.load(work, timeout, &cancel).await;
+            Ok((loaded, clock.elapsed().saturating_sub(started)))
+        });
+        Ok(())
+    }
+
+    /// Records what came out of a load, with the jobs that follow.
+    async fn settle(&mut self, ended: Ended) -> Result<()> {
+        let Ended { hand, loaded, took } = ended;
+        let settled = settle(
+            &settle::Ended {
+                lane: self.id,
+                spans: &hand.spans,
+                decided: &hand.decided,
+                attempt: hand.attempt,
+                thens: &loaded.thens,
+                parked: &loaded.parked,
+                close: &loaded.close,
+                at: self.clock.now(),
+            },
+            &self.rules,
+        );
+        telling::count(&self.counters, &settled, &loaded.close);
+        telling::tell(&self.name, &settled, hand.events, took);
         let pause = loaded.thens.iter().filter_map(|then| then.retry_after);
-        self.follow_up(&settled.transitions, events, pause.max());
-        self.record(&settled.transitions).await
+        self.file(&settled.transitions, &hand.spans, pause.max());
+        let receipt = self.follower.write(&settled, &loaded.thens).await?;
+        self.until_durable(receipt).await
     }
 
-    fn tell(&self, settled: &Settled, events: u64, took: Duration) {
-        for span in &settled.foreign {
-            tracing::error!(lane = %self.name, %span, "the action reported jobs that are not in its batch; ignored");
-        }
-        for span in &settled.contradicting {
-            tracing::error!(lane = %self.name, %span, "the action reported jobs again, otherwise than before; ignored");
-        }
-        let took_ms = took.as_millis() as u64;
-        for transition in settled.transitions.iter().take(TOLD_MAX) {
-            self.tell_one(transition, events, took_ms);
-        }
-        let untold = settled.transitions.len().saturating_sub(TOLD_MAX);
-        if untold > 0 {
-            tracing::warn!(lane = %self.name, spans = untold, "and the rest in as many pieces; see the transitions");
-        }
-    }
-
-    fn tell_one(&self, transition: &Transition, events: u64, took_ms: u64) {
-        let error = transition.error.as_deref().unwrap_or_default();
-        let (lane, span, attempt) = (&self.name, transition.span, transition.attempt);
-        match transition.status {
-            Status::Succeeded => {
-                tracing::info!(%lane, %span, attempt, events, took_ms, "loaded");
-            }
-            Status::Failed => {
-                tracing::warn!(%lane, %span, attempt, error, "load failed; it will be tried again");
-            }
-            Status::Discarded => {
-                tracing::error!(%lane, %span, attempt, error, "jobs discarded");
-            }
-            _ => {
-                tracing::warn!(%lane, %span, attempt, error, "jobs of unknown outcome are held for an operator");
-            }
-        }
-    }
-
-    /// Files what failed for its retry: when the schedule says, and not before `pause` has passed.
-    fn follow_up(&mut self, transitions: &[Transition], events: u64, pause: Option<Duration>) {
-        let earliest = self.clock.now().after(pause.unwrap_or_default());
+    /// Files what is not settled: what failed for its retry, when the schedule says and not before `pause` has
+    /// passed. What failed in one load comes back together.
+    fn file(&mut self, transitions: &[Transition], loaded: &Spans, pause: Option<Duration>) {
+        let now = self.clock.now();
+        let earliest = now.after(pause.unwrap_or_default());
+        let seed = loaded.hull().map_or(0, |hull| hull.first.0);
         for transition in transitions {
+            let (span, attempt) = (transition.span, transition.attempt);
             match transition.status {
-                Status::Failed => self.retries.push(Retry {
-                    span: transition.span,
-                    events: events.min(transition.span.len()),
-                    attempts: transition.attempt,
-                    due: self.retry_at(transition).max(earliest),
-                }),
-                Status::Unknown => self.unknown.push(transition.span),
+                Status::Failed => {
+                    let due = self.retry_at(transition, seed).max(earliest);
+                    self.wait_for(span, attempt, due);
+                }
+                Status::Awaiting => self.wait_for(span, attempt, now),
+                Status::Unknown => self.unknown.add(span),
                 _ => {}
             }
         }
-        self.unknown.sort_by_key(|span| span.first);
+    }
+
+    pub(super) fn wait_for(&mut self, span: Span, attempts: u32, due: Timestamp) {
+        self.retries.push(Retry {
+            span,
+            attempts,
+            due,
+            alone: false,
+        });
     }
 
     /// What is asked for now does not wait for an interval: it backs off as a realtime action does.
-    fn retry_at(&self, failed: &Transition) -> Timestamp {
-        let first = failed.span.first;
-        let at = |schedule: &Schedule| schedule.retry_at(failed.attempt, failed.at, first.0);
-        if self.asked_upto() >= first {
+    fn retry_at(&self, failed: &Transition, seed: u64) -> Timestamp {
+        let schedule = &self.rules.schedule;
+        let at = |schedule: &Schedule| schedule.retry_at(failed.attempt, failed.at, seed);
+        if self.asked_upto() >= failed.span.first {
             let hurried = Schedule {
                 realtime: true,
-                ..self.schedule.clone()
+                ..schedule.clone()
             };
             return at(&hurried);
         }
-        at(&self.schedule)
+        at(schedule)
     }
 
-    fn transition(&self, span: Span, status: Status, attempt: u32) -> Transition {
-        Transition {
-            lane: self.id,
+    /// The same change of all of `spans`.
+    pub(super) fn transitions(
+        &self,
+        spans: &Spans,
+        status: Status,
+        attempt: u32,
+    ) -> Vec<Transition> {
+        let (lane, at) = (self.id, self.clock.now());
+        let spans = spans.iter().map(|span| Transition {
+            lane,
             span,
             status,
             attempt,
-            at: self.clock.now(),
+            at,
             error: None,
             command: None,
-        }
+        });
+        spans.collect()
     }
 
-    /// Records durably, and says how far the lane is settled.
-    async fn record(&self, transitions: &[Transition]) -> Result<()> {
-        let store = &self.loader.store;
-        for piece in transitions.chunks(RECORD_TRANSITIONS_MAX) {
-            let receipt = store.record(piece)?;
+    /// Waits until what was recorded is durable, and says how far the lane is settled.
+    pub(super) async fn until_durable(&mut self, receipt: Option<Receipt>) -> Result<()> {
+        if let Some(receipt) = receipt {
             self.watermark.reached(&receipt).await?;
         }
-        if let Some(settled) = store.settled_in(self.id) {
+        if let Some(settled) = self.loader.store.settled_in(self.id) {
             let stuck = None;
             self.standing.send_replace(Standing { settled, stuck });
         }
@@ -316,40 +332,69 @@ impl Runner {
     fn say_when_stuck(&self, filing: &Filing) {
         let asked = self.asked_upto();
         let done = self.retries.is_empty_upto(asked)
+            && !self.hands.touch(asked)
             && filing.batch.span().is_none()
-            && filing.reader.read_upto() >= asked;
-        let stuck = self.unknown.first().filter(|span| span.first <= asked);
-        if done && stuck.is_some() {
-            let stuck = stuck.copied();
+            && filing.read_upto() >= asked;
+        let held = self
+            .unknown
+            .next_at(Position::FIRST)
+            .filter(|first| *first <= asked);
+        let unknown = self
+            .unknown
+            .as_slice()
+            .first()
+            .filter(|_| done && held.is_some());
+        if let Some(span) = unknown {
+            let stuck = Some(Stuck::Unknown(*span));
             self.standing.send_modify(|standing| standing.stuck = stuck);
         }
     }
 
-    /// Waits for whichever comes first of all that could change what there is to do.
-    async fn wait(&self, batch: &Batch, read_upto: Position) -> Result<()> {
-        let due = self.next_due(batch);
-        let now = self.clock.now();
-        // A held or full lane does not gather: its backlog stays in the store.
-        let gathers = !self.retries.hold() && !batch.is_full(&self.limits);
-        tokio::select! {
-            biased;
-            // Stopping goes before everything: no new load begins after it was asked for.
-            () = self.stop.cancelled() => Ok(()),
-            // Somebody wants everything loaded now.
-            () = flush_asked(&self.flush) => Ok(()),
-            // A batch, a tick or a retry has come of age.
-            () = sleep_until(due, now) => Ok(()),
-            // There is more to gather.
-            past = self.watermark.past(read_upto), if gathers => past,
+    /// What to wait for.
+    fn signs(&mut self, filing: &Filing) -> Signs {
+        // A lane that is held, full or busy does not gather: its backlog stays in the store.
+        let gathers =
+            self.may_begin() && self.pause().is_zero() && !self.retries.hold() && !filing.is_full();
+        Signs {
+            due: self.next_due(filing),
+            past: gathers.then(|| filing.read_upto()),
         }
     }
 
-    fn next_due(&self, batch: &Batch) -> Option<Timestamp> {
-        let retry = self.retries.next_due();
+    /// Waits for whichever comes first of all that could change what there is to do.
+    async fn wait(&mut self, signs: Signs) -> Result<Wake> {
+        let stopping = self.stop.is_cancelled();
+        let now = self.clock.now();
+        let read_upto = signs.past.unwrap_or(Position::MAX);
+        tokio::select! {
+            biased;
+            // Stopping goes before everything: no new load begins after it was asked for.
+            () = self.stop.cancelled(), if !stopping => Ok(Wake::Look),
+            // What is settled makes room, for the next load and in the store.
+            ended = self.hands.ended() => Ok(Wake::Ended(Box::new(ended?))),
+            // Somebody wants everything loaded now.
+            () = flush_asked(&self.flush), if !stopping => Ok(Wake::Look),
+            // A batch, a tick or a retry has come of age.
+            () = sleep_until(signs.due, now), if !stopping => Ok(Wake::Look),
+            // There is more to gather.
+            past = self.watermark.past(read_upto), if signs.past.is_some() => past.map(|()| Wake::Look),
+        }
+    }
+
+    /// When to look again by the clock; none while there is no room for a load.
+    fn next_due(&mut self, filing: &Filing) -> Option<Timestamp> {
+        if !self.may_begin() {
+            return None;
+        }
+        let pause = self.pause();
+        if !pause.is_zero() {
+            return Some(self.clock.now().after(pause));
+        }
+        let retry = self.retries.next_due(self.hands.is_empty());
         if self.retries.hold() {
             return retry;
         }
-        let batch_due = self.tick.or_else(|| batch.due(&self.limits));
+        let batch_due = self.tick.or_else(|| filing.batch.due(&self.limits));
         [retry, batch_due].into_iter().flatten().min()
     }
 }

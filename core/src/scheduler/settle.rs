@@ -9,31 +9,58 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::call::Call;
 use crate::clock::Timestamp;
-use crate::destination::{Jobs, Ordering, Outcome as Reported, Then};
+use crate::destination::{Jobs, OnUnknown, Ordering, Outcome as Reported, Then};
 use crate::error::Error;
 use crate::event::LaneId;
-use crate::job::{Status, Transition};
+use crate::job::{Command, Status, Transition};
 use crate::position::{Position, Span};
 use crate::schedule::Schedule;
+use crate::spans::Spans;
 
 /// Bytes of an error that are kept in a transition.
 const ERROR_BYTES_MAX: usize = 4_096;
 /// Bytes of errors that are kept of one batch: with them, its transitions fit into one record.
 const ERRORS_BYTES_MAX: usize = 16 << 20;
+/// Why jobs are unknown.
+const UNREPORTED: &str = "the action returned without reporting the job";
 
 /// A load that has come to its end.
 #[derive(Debug)]
 pub(super) struct Ended<'a> {
     pub(super) lane: LaneId,
-    pub(super) span: Span,
+    /// What was loaded.
+    pub(super) spans: &'a Spans,
+    /// Jobs that an operator decided meanwhile: nothing more is said of them.
+    pub(super) decided: &'a Spans,
     pub(super) attempt: u32,
     pub(super) thens: &'a [Then],
     /// Events that could not be decoded, and why.
     pub(super) parked: &'a BTreeMap<Position, Error>,
-    /// What `load` returned; a panic is an error like any other.
-    pub(super) result: &'a Result<(), Error>,
+    pub(super) close: &'a Close,
     pub(super) at: Timestamp,
+}
+
+/// How a load ended: what becomes of jobs that were not reported.
+#[derive(Debug)]
+pub(super) enum Close {
+    /// `load` returned.
+    Returned,
+    /// `load` returned an error, or panicked.
+    Failed(Error),
+    /// `load` took too long.
+    TimedOut(Error),
+    /// An operator had it dropped: what it had not reported waits again.
+    Cancelled,
+}
+
+/// What an action's failures and silences mean.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    pub(super) ordering: Ordering,
+    pub(super) on_unknown: OnUnknown,
+    pub(super) schedule: Schedule,
 }
 
 /// What has to be recorded.
@@ -45,59 +72,70 @@ pub(super) struct Settled {
     pub(super) foreign: Vec<Span>,
     /// Reports that contradict an earlier one of the same job: refused, to be logged.
     pub(super) contradicting: Vec<Span>,
+    /// What follows whom, in order of position.
+    pub(super) follows: Vec<Follow>,
+}
+
+/// Jobs that came out so by one report that has something follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Follow {
+    pub(super) span: Span,
+    /// The index of the report.
+    pub(super) then: usize,
+    pub(super) status: Status,
+}
+
+/// What `then` has follow for jobs that came out as `status`.
+pub(super) fn calls(then: &Then, status: Status) -> &[Call] {
+    match status {
+        Status::Succeeded => &then.on_succeeded,
+        Status::Failed => &then.on_failed,
+        Status::Discarded => &then.on_discarded,
+        _ => &[],
+    }
 }
 
 /// Decides what becomes of each job of the batch.
-pub(super) fn settle(ended: &Ended<'_>, ordering: Ordering, schedule: &Schedule) -> Settled {
+pub(super) fn settle(ended: &Ended<'_>, rules: &Rules) -> Settled {
     let judge = Judge {
         attempt: ended.attempt,
-        ordering,
-        schedule,
+        rules,
     };
     let mut settled = Settled::default();
-    let mut parts = Parts::of(ended.span);
-    for then in ended.thens {
-        let outcome = match &then.outcome {
-            Reported::Succeeded => judge.outcome(None, false),
-            Reported::Failed(error) => judge.outcome(Some(error), false),
-            Reported::Discarded(error) => judge.outcome(Some(error), true),
-        };
+    let mut parts = Parts::of(&ended.spans.minus(ended.decided));
+    for (index, then) in ended.thens.iter().enumerate() {
+        let outcome = judge.reported(&then.outcome).by(index);
         match &then.jobs {
             Jobs::All => parts.decide_rest(&outcome),
             Jobs::Spans(spans) => {
                 for span in spans {
-                    report(&mut parts, *span, &outcome, ended.span, &mut settled);
+                    let own = ended.spans.hull().is_some_and(|own| {
+                        own.intersection(*span) == Some(*span) && ended.spans.intersects(*span)
+                    });
+                    report(&mut parts, *span, &outcome, own, &mut settled);
                 }
             }
             Jobs::Ids(ids) => {
                 for id in ids {
-                    let own = id.position().filter(|_| id.lane() == Some(ended.lane));
-                    let at = own.unwrap_or(Position::ZERO);
-                    report(
-                        &mut parts,
-                        Span::new(at, at),
-                        &outcome,
-                        ended.span,
-                        &mut settled,
-                    );
+                    let at = id.position().filter(|_| id.lane() == Some(ended.lane));
+                    let at = at.unwrap_or(Position::ZERO);
+                    let own = ended.spans.contains(at);
+                    report(&mut parts, Span::new(at, at), &outcome, own, &mut settled);
                 }
             }
         }
     }
-    parts.decide_rest(&match ended.result {
-        Ok(()) => Outcome {
-            status: Status::Unknown,
-            error: Some("the action returned without reporting the job".into()),
-        },
-        Err(error) => judge.outcome(Some(error), false),
-    });
+    parts.decide_rest(&judge.unreported(ended.close));
     parts.park(ended.parked);
+    settled.follows = parts.follows(ended.thens);
     settled.transitions = parts.into_transitions(ended);
     settled
 }
 
-fn report(parts: &mut Parts, span: Span, outcome: &Outcome, whole: Span, settled: &mut Settled) {
-    if span.intersection(whole) != Some(span) {
+/// Takes one report of `span` into account, of which `own` says whether it lies in the batch. Gaps of the batch
+/// inside it are no jobs.
+fn report(parts: &mut Parts, span: Span, outcome: &Outcome, own: bool, settled: &mut Settled) {
+    if !own {
         settled.foreign.push(span);
     } else if !parts.decide(span, outcome) {
         settled.contradicting.push(span);
@@ -109,47 +147,78 @@ fn report(parts: &mut Parts, span: Span, outcome: &Outcome, whole: Span, settled
 struct Outcome {
     status: Status,
     error: Option<Arc<str>>,
+    command: Option<Command>,
+    /// The index of the report that says so.
+    then: Option<usize>,
 }
 
 impl Outcome {
+    fn new(status: Status, error: Option<Arc<str>>) -> Outcome {
+        Outcome {
+            status,
+            error,
+            command: None,
+            then: None,
+        }
+    }
+
     fn because(status: Status, error: &Error) -> Outcome {
         let mut text = error.report();
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
-        Outcome {
-            status,
-            error: Some(text.into()),
-        }
+        Outcome::new(status, Some(text.into()))
+    }
+
+    /// The same, said by the report with this index.
+    fn by(self, then: usize) -> Outcome {
+        let then = Some(then);
+        Outcome { then, ..self }
     }
 }
 
 /// Says whether a failure is the last one.
 struct Judge<'a> {
     attempt: u32,
-    ordering: Ordering,
-    schedule: &'a Schedule,
+    rules: &'a Rules,
 }
 
 impl Judge<'_> {
-    fn outcome(&self, error: Option<&Error>, force_discard: bool) -> Outcome {
-        match error {
-            None => Outcome {
-                status: Status::Succeeded,
-                error: None,
+    fn reported(&self, outcome: &Reported) -> Outcome {
+        match outcome {
+            Reported::Succeeded => Outcome::new(Status::Succeeded, None),
+            Reported::Failed(error) => self.failed(error),
+            Reported::Discarded(error) => Outcome::because(Status::Discarded, error),
+        }
+    }
+
+    fn unreported(&self, close: &Close) -> Outcome {
+        match (close, self.rules.on_unknown) {
+            (Close::Failed(error) | Close::TimedOut(error), _) => self.failed(error),
+            (Close::Cancelled, _) => Outcome {
+                command: Some(Command::Cancel),
+                ..Outcome::new(Status::Awaiting, None)
             },
-            Some(error) if force_discard || self.is_exhausted() => {
-                Outcome::because(Status::Discarded, error)
+            (Close::Returned, OnUnknown::Hold) => {
+                Outcome::new(Status::Unknown, Some(UNREPORTED.into()))
             }
-            Some(error) => Outcome::because(Status::Failed, error),
+            (Close::Returned, OnUnknown::Retry) => self.failed(&Error::unavailable(UNREPORTED)),
+        }
+    }
+
+    fn failed(&self, error: &Error) -> Outcome {
+        match self.is_exhausted() {
+            true => Outcome::because(Status::Discarded, error),
+            false => Outcome::because(Status::Failed, error),
         }
     }
 
     /// An ordered range is given up only when somebody said after how many attempts.
     fn is_exhausted(&self) -> bool {
-        let gives_up = match self.ordering {
+        let schedule = &self.rules.schedule;
+        let gives_up = match self.rules.ordering {
             Ordering::Unordered => true,
-            Ordering::Ordered => self.schedule.max_retries_explicit,
+            Ordering::Ordered => schedule.max_retries_explicit,
         };
-        gives_up && !self.schedule.may_retry(self.attempt)
+        gives_up && !schedule.may_retry(self.attempt)
     }
 }
 
@@ -157,8 +226,13 @@ impl Judge<'_> {
 struct Parts(BTreeMap<Position, (Position, Option<Outcome>)>);
 
 impl Parts {
-    fn of(span: Span) -> Parts {
-        Parts(BTreeMap::from([(span.first, (span.last, None))]))
+    fn of(spans: &Spans) -> Parts {
+        Parts(
+            spans
+                .iter()
+                .map(|span| (span.first, (span.last, None)))
+                .collect(),
+        )
     }
 
     /// Cuts so that a part begins at `position`, if it is in the batch.
@@ -204,10 +278,28 @@ impl Parts {
             }
             self.cut(*position);
             self.cut(position.next());
-            if let Some((_, decided)) = self.0.get_mut(position) {
-                *decided = Some(Outcome::because(Status::Discarded, reason));
+            if let Some((_, Some(decided))) = self.0.get_mut(position) {
+                let then = decided.then;
+                *decided = Outcome {
+                    then,
+                    ..Outcome::because(Status::Discarded, reason)
+                };
             }
         }
+    }
+
+    /// Jobs that others follow up, by the report that decided them.
+    fn follows(&self, thens: &[Then]) -> Vec<Follow> {
+        let parts = self.0.iter().filter_map(|(first, (last, decided))| {
+            let decided = decided.as_ref()?;
+            let (then, status) = (decided.then?, decided.status);
+            let has_calls = thens
+                .get(then)
+                .is_some_and(|own| !calls(own, status).is_empty());
+            let span = Span::new(*first, *last);
+            has_calls.then_some(Follow { span, then, status })
+        });
+        parts.collect()
     }
 
     /// Neighbours that came out the same become one.
@@ -220,6 +312,7 @@ impl Parts {
             if let Some(before) = transitions.last_mut()
                 && before.status == outcome.status
                 && before.error.as_deref() == error
+                && before.span.last.next() == first
             {
                 before.span.last = last;
                 continue;
@@ -234,7 +327,7 @@ impl Parts {
                 error: error
                     .filter(|_| errors_bytes <= ERRORS_BYTES_MAX)
                     .map(str::to_owned),
-                command: None,
+                command: outcome.command,
             });
         }
         transitions
@@ -244,6 +337,8 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::StoreId;
+    use crate::id::Id;
     use crate::schedule::PartialSchedule;
 
     fn span(first: u64, last: u64) -> Span {
@@ -253,7 +348,10 @@ mod tests {
     struct Load {
         thens: Vec<Then>,
         parked: Vec<u64>,
-        result: Result<(), Error>,
+        close: Close,
+        on_unknown: OnUnknown,
+        spans: Vec<Span>,
+        decided: Vec<Span>,
         attempt: u32,
         ordering: Ordering,
         max_retries: Option<u32>,
@@ -264,7 +362,10 @@ mod tests {
             Load {
                 thens: Vec::new(),
                 parked: Vec::new(),
-                result: Ok(()),
+                close: Close::Returned,
+                on_unknown: OnUnknown::Hold,
+                spans: vec![span(1, 10)],
+                decided: Vec::new(),
                 attempt: 1,
                 ordering: Ordering::Ordered,
                 max_retries: None,
@@ -283,14 +384,20 @@ mod tests {
                 parked.map(|position| (Position(*position), Error::invalid("column total")));
             let ended = Ended {
                 lane: LaneId(1),
-                span: span(1, 10),
+                spans: &self.spans.iter().copied().collect(),
+                decided: &self.decided.iter().copied().collect(),
                 attempt: self.attempt,
                 thens: &self.thens,
                 parked: &parked.collect(),
-                result: &self.result,
+                close: &self.close,
                 at: Timestamp(0),
             };
-            settle(&ended, self.ordering, &schedule.settle())
+            let rules = Rules {
+                ordering: self.ordering,
+                on_unknown: self.on_unknown,
+                schedule: schedule.settle(),
+            };
+            settle(&ended, &rules)
         }
 
         fn parts(&self) -> Vec<(Span, Status)> {
@@ -325,13 +432,14 @@ mod tests {
     #[test]
     fn a_job_that_is_not_reported_is_unknown_or_failed_by_the_error() {
         let half = || vec![Then::succeeded(Jobs::Spans(vec![span(1, 5)]))];
-        for (result, rest) in [
-            (Ok(()), Status::Unknown),
-            (Err(disk_full()), Status::Failed),
+        for (close, rest) in [
+            (Close::Returned, Status::Unknown),
+            (Close::Failed(disk_full()), Status::Failed),
+            (Close::Cancelled, Status::Awaiting),
         ] {
             let load = Load {
                 thens: half(),
-                result,
+                close,
                 ..Load::default()
             };
             let expected = [(span(1, 5), Status::Succeeded), (span(6, 10), rest)];
@@ -355,7 +463,7 @@ mod tests {
     fn an_ordered_range_is_given_up_only_when_max_retries_was_set() {
         let status = |attempt, ordering, max_retries| {
             let load = Load {
-                result: Err(disk_full()),
+                close: Close::Failed(disk_full()),
                 attempt,
                 ordering,
                 max_retries,
@@ -420,16 +528,125 @@ mod tests {
     fn a_batch_that_failed_stays_whole_although_something_in_it_cannot_be_decoded() {
         let load = Load {
             parked: vec![4],
-            result: Err(disk_full()),
+            close: Close::Failed(disk_full()),
             ..Load::default()
         };
         assert_eq!(load.parts(), [(span(1, 10), Status::Failed)]);
     }
 
     #[test]
+    fn a_batch_with_gaps_settles_its_own_jobs_and_a_report_over_a_gap_is_no_foreign_one() {
+        let spans = || vec![span(1, 2), span(5, 5), span(9, 10)];
+        let load = Load {
+            spans: spans(),
+            thens: vec![
+                Then::succeeded(Jobs::Spans(vec![span(1, 5)])),
+                Then::succeeded(Id::of_job(StoreId(1), LaneId(1), Position(7), Timestamp(0))),
+                Then::failed(Jobs::All, disk_full()),
+            ],
+            ..Load::default()
+        };
+        let expected = [
+            (span(1, 2), Status::Succeeded),
+            (span(5, 5), Status::Succeeded),
+            (span(9, 10), Status::Failed),
+        ];
+        assert_eq!(load.parts(), expected);
+        assert_eq!(load.settle().foreign, [span(7, 7)]);
+    }
+
+    #[test]
+    fn nothing_more_is_said_of_jobs_that_an_operator_decided() {
+        let load = Load {
+            decided: vec![span(4, 4)],
+            thens: vec![
+                Then::failed(Position(4), disk_full()),
+                Then::succeeded(Jobs::All),
+            ],
+            ..Load::default()
+        };
+        let expected = [
+            (span(1, 3), Status::Succeeded),
+            (span(5, 10), Status::Succeeded),
+        ];
+        assert_eq!(load.parts(), expected);
+        assert!(load.settle().foreign.is_empty());
+    }
+
+    /// Scenario 25
+    #[test]
+    fn a_job_that_is_not_reported_is_tried_again_when_the_action_wants_it_so() {
+        let status = |attempt| {
+            let load = Load {
+                on_unknown: OnUnknown::Retry,
+                ordering: Ordering::Unordered,
+                attempt,
+                ..Load::default()
+            };
+            load.parts()[0].1
+        };
+        assert_eq!(status(1), Status::Failed);
+        assert_eq!(
+            status(73),
+            Status::Discarded,
+            "and its retries run out like others"
+        );
+    }
+
+    #[test]
+    fn what_follows_belongs_to_the_report_that_decided_the_job() {
+        let call = || Call::pass("notify");
+        let load = Load {
+            thens: vec![
+                Then::succeeded(Jobs::Spans(vec![span(1, 4)])),
+                Then::failed(Jobs::Spans(vec![span(4, 6)]), disk_full()).on_failed(call()),
+                Then::succeeded(Jobs::All)
+                    .on_succeeded(call())
+                    .on_discarded(call()),
+            ],
+            parked: vec![9],
+            ..Load::default()
+        };
+        let follow = |first, last, then, status| Follow {
+            span: span(first, last),
+            then,
+            status,
+        };
+        let expected = [
+            follow(5, 6, 1, Status::Failed),
+            follow(7, 8, 2, Status::Succeeded),
+            follow(9, 9, 2, Status::Discarded),
+            follow(10, 10, 2, Status::Succeeded),
+        ];
+        assert_eq!(load.settle().follows, expected);
+    }
+
+    /// Scenario 31
+    #[test]
+    fn the_last_attempt_is_never_followed_by_another() {
+        for max_retries in 0..5 {
+            let mut attempt = 0;
+            loop {
+                attempt += 1;
+                let load = Load {
+                    close: Close::Failed(disk_full()),
+                    ordering: Ordering::Unordered,
+                    max_retries: Some(max_retries),
+                    attempt,
+                    ..Load::default()
+                };
+                if load.parts()[0].1 == Status::Discarded {
+                    break;
+                }
+            }
+            assert_eq!(attempt, max_retries + 1);
+        }
+    }
+
+    #[test]
     fn a_long_error_is_cut_between_characters() {
         let load = Load {
-            result: Err(Error::unavailable("é".repeat(5_000))),
+            close: Close::Failed(Error::unavailable("é".repeat(5_000))),
             ..Load::default()
         };
         let error = load.settle().transitions.remove(0).error.unwrap();

@@ -4,6 +4,7 @@
 
 use super::batch::Batch;
 use super::section::Section;
+use crate::destination::{CONCURRENCY_MAX, OnUnknown, PartialLoadLimits, Rate};
 use crate::schedule::{Backoff, Interval, PartialSchedule, Schedule};
 
 pub(super) const NAME_WRONG: &str = "not a name";
@@ -33,6 +34,8 @@ pub struct DestinationSettings {
     pub schedule: PartialSchedule,
     /// `batch`: what its actions follow unless they say otherwise.
     pub batch: Batch,
+    /// `max_concurrency`, `timeout`, `rate_limit`, `on_unknown`: what its actions follow unless they say otherwise.
+    pub limits: PartialLoadLimits,
     /// `[destinations.<name>.actions.<action>]`.
     pub actions: Vec<ActionSettings>,
     /// The driver's own keys.
@@ -48,6 +51,8 @@ pub struct ActionSettings {
     pub schedule: PartialSchedule,
     /// `batch`, over the destination's.
     pub batch: Batch,
+    /// `max_concurrency`, `timeout`, `rate_limit`, `on_unknown`, over everything else.
+    pub limits: PartialLoadLimits,
     /// The driver's own keys for this action.
     pub section: Section,
 }
@@ -105,6 +110,7 @@ pub(super) fn read_destinations(sections: Vec<(String, Section)>) -> Vec<Destina
             DestinationSettings {
                 driver: section.take_str("driver").required().unwrap_or_default(),
                 schedule: read_schedule(section.take_section("schedule")),
+                limits: read_limits(&mut section),
                 batch,
                 actions: read_actions(section.take_sections("actions"), batch),
                 name,
@@ -121,12 +127,42 @@ fn read_actions(sections: Vec<(String, Section)>, below: Batch) -> Vec<ActionSet
             check_name(&section, &name);
             ActionSettings {
                 schedule: read_schedule(section.take_section("schedule")),
+                limits: read_limits(&mut section),
                 batch: Batch::read(section.take_section("batch"), below),
                 name,
                 section,
             }
         })
         .collect()
+}
+
+/// What the table says of its loads; the other keys are left.
+fn read_limits(section: &mut Section) -> PartialLoadLimits {
+    let max_concurrency = section
+        .take_u64("max_concurrency")
+        .within(1, u64::from(CONCURRENCY_MAX))
+        .optional();
+    PartialLoadLimits {
+        max_concurrency: max_concurrency.and_then(|most| u32::try_from(most).ok()),
+        timeout: section.take_duration("timeout").optional(),
+        rate_limit: read_rate(section),
+        on_unknown: section
+            .take_enum(
+                "on_unknown",
+                &[("hold", OnUnknown::Hold), ("retry", OnUnknown::Retry)],
+            )
+            .optional(),
+    }
+}
+
+fn read_rate(section: &mut Section) -> Option<Rate> {
+    let text = section.take_str("rate_limit").optional()?;
+    let rate = text.parse();
+    let wrong = |error: crate::error::Error| {
+        let fix = error.advised().unwrap_or_default().to_owned();
+        section.report("rate_limit", error.to_string(), fix);
+    };
+    rate.map_err(wrong).ok()
 }
 
 fn read_schedule(mut section: Section) -> PartialSchedule {

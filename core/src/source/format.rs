@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::event::{Block, FormatId, LaneId, Schema, SchemaId, SourceId, StoreId};
 use crate::job::QueuedJob;
 use crate::position::{Position, Span};
+use crate::spans::Spans;
 use crate::store::Store;
 
 /// Reads the blocks of one or several [`FormatId`]s, such as those of one source.
@@ -110,10 +111,32 @@ impl Default for Limits {
 
 /// Which events a batch wants.
 pub struct Wanted<'a> {
-    /// The positions; events of a block outside them are passed over.
+    /// From the first position that is wanted to the last.
     pub span: Span,
+    /// The positions; events of a block outside them are passed over.
+    pub spans: &'a Spans,
     /// The triggers, by schema.
     pub schema: &'a (dyn Fn(SchemaId) -> bool + 'a),
+}
+
+impl<'a> Wanted<'a> {
+    /// The events at `spans` of the triggers that `schema` lets through; none when there is no position.
+    #[must_use]
+    pub fn of(spans: &'a Spans, schema: &'a (dyn Fn(SchemaId) -> bool + 'a)) -> Option<Wanted<'a>> {
+        let span = spans.hull()?;
+        Some(Wanted {
+            span,
+            spans,
+            schema,
+        })
+    }
+
+    /// Whether the event at `position` is wanted, if its trigger is.
+    #[must_use]
+    pub fn has(&self, position: Position) -> bool {
+        let is_whole = self.spans.as_slice().len() == 1;
+        self.span.contains(position) && (is_whole || self.spans.contains(position))
+    }
 }
 
 impl fmt::Debug for Wanted<'_> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::destination::{Queue, Thens, Toolkit};
+use crate::destination::{PartialLoadLimits, Queue, Thens, Toolkit};
 use crate::event::{About, Draft, FormatId, Tally};
 use crate::finding::Finding;
 use crate::log::Retention;
@@ -112,6 +112,7 @@ fn realtime(destination: Arc<dyn Destination>) -> DestinationSettings {
             ..PartialSchedule::default()
         },
         actions: HashMap::new(),
+        limits: PartialLoadLimits::default(),
         batch: BatchLimits {
             rows_max: 1,
             ..BatchLimits::default()

@@ -11,6 +11,7 @@ use crate::event::{About, FormatId, LaneId, Schema, SourceId, StoreId, Tally};
 use crate::job::Job;
 use crate::position::Position;
 use crate::source::{Asked, Format, Schemas, Takes};
+use crate::spans::Spans;
 
 const AT: Timestamp = Timestamp(1_700_000_000_000_000);
 const LANE: LaneId = LaneId(3);
@@ -81,10 +82,8 @@ fn rows(entries: &[Entry], limits: Limits) -> Vec<(Arc<str>, Span, RecordBatch)>
         envelope: Bytes::new(),
         body: Bytes::from(body),
     };
-    let wanted = Wanted {
-        span: Span::starting(Position(1), u64::from(count)),
-        schema: &|_| true,
-    };
+    let spans = Spans::from(Span::starting(Position(1), u64::from(count)));
+    let wanted = Wanted::of(&spans, &|_| true).unwrap();
     let mut out = Vec::new();
     decoding.push(&block, &wanted, &mut out).unwrap();
     decoding.finish(&mut out).unwrap();

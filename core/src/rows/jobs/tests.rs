@@ -9,6 +9,7 @@ use arrow_schema::{DataType, Field, Schema as ArrowSchema};
 use super::*;
 use crate::event::{About, FormatId, LaneId, Schema, SourceId, StoreId, Tally};
 use crate::source::{Parked, Schemas};
+use crate::spans::Spans;
 
 const AT: Timestamp = Timestamp(1_700_000_000_000_000);
 
@@ -204,10 +205,8 @@ fn jobs(tables: Vec<(u32, Vec<Row>)>, batch_rows: usize) -> (Vec<QueuedJob>, usi
         envelope: Bytes::new(),
         body: Bytes::new(),
     };
-    let wanted = Wanted {
-        span,
-        schema: &|_| true,
-    };
+    let spans = Spans::from(span);
+    let wanted = Wanted::of(&spans, &|_| true).unwrap();
     let mut out = Vec::new();
     decoding.push(&block, &wanted, &mut out).unwrap();
     decoding.finish(&mut out).unwrap();

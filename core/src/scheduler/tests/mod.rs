@@ -19,10 +19,11 @@ use tokio::time::Instant;
 
 use super::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
 use crate::clock::{Clock, Timestamp};
-use crate::destination::{Action, Ordering, Queue, Then, Thens, Toolkit};
+use crate::destination::{Action, Ordering, PartialLoadLimits, Queue, Then, Thens, Toolkit};
 use crate::error::{Error, Result};
 use crate::event::{About, Block, Draft, FormatId, SchemaId, SourceId, Tally};
 use crate::flow::Route;
+use crate::gateway::Registry;
 use crate::job::Status;
 use crate::log::Retention;
 use crate::position::{Position, Span};
@@ -83,7 +84,7 @@ impl Decoding for Numbers {
         let mut numbers = Vec::new();
         for (line, position) in lines.zip((block.first.0..).map(Position)) {
             match line.parse::<i64>() {
-                _ if !wanted.span.contains(position) => {}
+                _ if !wanted.has(position) => {}
                 Ok(number) => numbers.push(number),
                 Err(_) => out.push(Decoded::Parked(Parked {
                     position,
@@ -224,6 +225,7 @@ struct Setup {
     ordering: Ordering,
     schedule: Schedule,
     batch: BatchLimits,
+    limits: PartialLoadLimits,
     turns: Vec<Turn>,
 }
 
@@ -246,6 +248,7 @@ impl Default for Setup {
                 bytes_max: 1 << 20,
                 age_max: 10 * SECOND,
             },
+            limits: PartialLoadLimits::default(),
             turns: Vec::new(),
         }
     }
@@ -296,6 +299,8 @@ impl Setup {
             name: Arc::from("lake/append"),
             schedule: self.schedule,
             batch: self.batch,
+            load: self.limits.settle(self.ordering),
+            registry: Arc::new(Registry::default()),
             toolkit: Toolkit::by_hand("lake/append", store.id(), Arc::clone(&clock)),
             routing: Arc::new(routing),
             limits: Limits::default(),

@@ -10,6 +10,7 @@ use blacksmith_core::event::{About, Block, FormatId, LaneId, Schema, SchemaId, S
 use blacksmith_core::json::Json;
 use blacksmith_core::position::Position;
 use blacksmith_core::source::{Asked, Decoded, Format, Limits, Schemas, Takes, Wanted};
+use blacksmith_core::spans::Spans;
 
 use super::*;
 use crate::parquet::folder::memory::MemoryFolder;
@@ -76,10 +77,8 @@ fn decoded(schemas: &[u32]) -> Vec<Rows> {
         lane: LaneId(1),
         default_version: None,
     });
-    let wanted = Wanted {
-        span: span(1, u64::from(count)),
-        schema: &|_| true,
-    };
+    let spans = Spans::from(span(1, u64::from(count)));
+    let wanted = Wanted::of(&spans, &|_| true).unwrap();
     let mut out = Vec::new();
     decoding.push(&block, &wanted, &mut out).unwrap();
     decoding.finish(&mut out).unwrap();

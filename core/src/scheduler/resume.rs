@@ -1,0 +1,166 @@
+//! What a lane takes up when the process starts again, and what it suspects of having ended the process before.
+//!
+//! A span found `executing` was in hand when the process ended. It is loaded again, and mostly that is all. But a job can
+//! be what ends the process: it takes all memory, or makes a library abort. So what was in hand at [`CRASHES_MAX`] ends
+//! in a row is tried with nothing beside it, in halves, until a single job is left; that one is held for an operator,
+//! and the others go on. An ordered action is not treated so: its batches may not be cut.
+
+use std::collections::BTreeMap;
+
+use super::filing::Filing;
+use super::retries::Retry;
+use super::runner::Runner;
+use crate::clock::Timestamp;
+use crate::destination::Ordering;
+use crate::error::Result;
+use crate::job::{Status, Transition};
+use crate::position::{Position, Span};
+use crate::spans::Spans;
+use crate::store::{Lane, OpenSpan};
+
+/// Ends of the process, in a row, during the execution of a batch, after which it is suspected.
+const CRASHES_MAX: u32 = 3;
+
+/// What the spans of one batch have in common: the attempt and the moment.
+type Batch = (u32, Option<Timestamp>);
+
+impl Runner {
+    /// Takes up where the lane stood. What failed is tried at once: a restart often is what mends the cause.
+    pub(super) async fn resume(&mut self, lane: &Lane) -> Result<Filing> {
+        let now = self.clock.now();
+        let mut next = lane.settled_upto.next();
+        let mut claimed = Spans::default();
+        let mut executing: BTreeMap<Batch, Vec<Span>> = BTreeMap::new();
+        for open in lane.open() {
+            if open.span.first <= next {
+                next = next.max(open.span.last.next());
+            } else {
+                claimed.add(open.span);
+            }
+            match open.status {
+                Status::Executing => {
+                    let batch = executing.entry((open.attempt, open.at));
+                    batch.or_default().push(open.span);
+                }
+                Status::Failed | Status::Awaiting => self.wait_for(open.span, open.attempt, now),
+                Status::Unknown => self.hold_unknown(&open),
+                Status::Succeeded | Status::Discarded | Status::Acknowledged => {}
+            }
+        }
+        self.take_up(executing, now).await?;
+        let schedule = &self.rules.schedule;
+        self.tick = (!schedule.realtime).then(|| schedule.due_after(now));
+        let store = &self.loader.store;
+        Ok(Filing::new(store, next, claimed, self.limits))
+    }
+
+    fn hold_unknown(&mut self, open: &OpenSpan) {
+        tracing::warn!(lane = %self.name, span = %open.span, "jobs of unknown outcome are held for an operator");
+        self.unknown.add(open.span);
+    }
+
+    /// Files what was in hand, by batch.
+    async fn take_up(
+        &mut self,
+        executing: BTreeMap<Batch, Vec<Span>>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let crashes = self.crashes(&executing)?;
+        for ((attempts, _), spans) in executing {
+            let is_suspect = spans.iter().any(|span| {
+                crashes
+                    .get(&span.first)
+                    .is_some_and(|crashes| *crashes >= CRASHES_MAX)
+            });
+            if is_suspect {
+                self.suspect(&spans, attempts, now).await?;
+            } else {
+                spans
+                    .into_iter()
+                    .for_each(|span| self.wait_for(span, attempts, now));
+            }
+        }
+        Ok(())
+    }
+
+    /// How often in a row the process ended while these spans were executing, by their first position. Only what has
+    /// been executed often enough is looked up: that reads the history.
+    fn crashes(&self, executing: &BTreeMap<Batch, Vec<Span>>) -> Result<BTreeMap<Position, u32>> {
+        let often = executing
+            .iter()
+            .filter(|((attempts, _), _)| *attempts >= CRASHES_MAX);
+        let often = often.flat_map(|(_, spans)| spans.iter().map(|span| span.first));
+        let mut crashes: BTreeMap<Position, u32> = match self.rules.ordering {
+            Ordering::Ordered => BTreeMap::new(),
+            Ordering::Unordered => often.map(|first| (first, 0)).collect(),
+        };
+        let (Some(first), Some(last)) = (crashes.keys().next(), crashes.keys().next_back()) else {
+            return Ok(crashes);
+        };
+        let all = Span::new(*first, *last);
+        for transition in self
+            .loader
+            .store
+            .transitions(Some(self.id), all, usize::MAX)?
+        {
+            let touched = crashes.range_mut(transition.span.first..=transition.span.last);
+            for (_, crashes) in touched {
+                *crashes = match transition.status {
+                    Status::Executing => *crashes + 1,
+                    _ => 0,
+                };
+            }
+        }
+        Ok(crashes)
+    }
+
+    /// Has a suspected batch tried in halves, each alone; a single job is held.
+    async fn suspect(&mut self, spans: &[Span], attempts: u32, now: Timestamp) -> Result<()> {
+        if let [span] = spans
+            && span.len() == 1
+        {
+            return self.quarantine(*span, attempts).await;
+        }
+        tracing::error!(lane = %self.name, spans = spans.len(), attempts, "the process ended again and again while this batch was executing: it is tried in parts, each alone");
+        for span in spans.iter().flat_map(|span| halves(*span, spans.len())) {
+            self.retries.push(Retry {
+                span,
+                attempts,
+                due: now,
+                alone: true,
+            });
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&mut self, span: Span, attempts: u32) -> Result<()> {
+        tracing::error!(lane = %self.name, %span, attempts, "the process ended again and again while this job was executing: it is held for an operator");
+        let held = Transition {
+            lane: self.id,
+            span,
+            status: Status::Unknown,
+            attempt: attempts,
+            at: self.clock.now(),
+            error: Some(format!(
+                "the process ended while the job was executing, {CRASHES_MAX} times or more in a row; it is held for an operator"
+            )),
+            command: None,
+        };
+        self.counters.quarantined.add(1);
+        self.unknown.add(span);
+        let receipt = self.follower.record(&[held])?;
+        self.until_durable(receipt).await
+    }
+}
+
+/// A batch of one span in two halves; the spans of others are parts already.
+fn halves(span: Span, spans: usize) -> Vec<Span> {
+    if spans > 1 || span.len() == 1 {
+        return vec![span];
+    }
+    let middle = span.first.plus(span.len() / 2);
+    vec![
+        Span::new(span.first, middle.previous()),
+        Span::new(middle, span.last),
+    ]
+}
