@@ -167,7 +167,8 @@ fn install(prefix: &Path, package: &str) -> Result<(), String> {
     Err(format!("npm cannot install {package}: {why}; {hint}"))
 }
 
-/// Makes the links that the package lists instead of holding.
+/// Makes the links that the package lists instead of holding, each to a file beside it, so that the
+/// folder can be moved.
 fn link_libraries(package: &Path) -> Result<(), String> {
     #[derive(serde::Deserialize)]
     struct Link {
@@ -179,8 +180,9 @@ fn link_libraries(package: &Path) -> Result<(), String> {
     let links: Vec<Link> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     for link in links {
         let target = package.join(&link.target);
+        let source = link.source.file_name().unwrap_or_default();
         if !target.exists() {
-            std::os::unix::fs::symlink(package.join(&link.source), &target)
+            std::os::unix::fs::symlink(source, &target)
                 .map_err(|error| format!("{}: {error}", target.display()))?;
         }
     }
