@@ -222,7 +222,11 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 /// The destination `void` with the action called `action`.
 fn registry(store: &Arc<dyn Store>, action: &'static str) -> Result<Arc<Registry>> {
     let void: Arc<dyn Destination> = Arc::new(Void(action));
-    Ok(Arc::new(Registry::new(&**store, &[void], &routes())?))
+    Ok(Arc::new(Registry::new(
+        &**store,
+        &[(void, Versions::default())],
+        &routes(),
+    )?))
 }
 
 fn intake(store: &Arc<dyn Store>) -> Result<Intake> {

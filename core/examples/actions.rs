@@ -3,7 +3,6 @@
 //! A till rings once a second. Each sale calls the typed action `receipt` with a payload of its own, and a route leads it to the
 //! batch action `journal` as it is. Run it with `cargo run -p blacksmith-core --example actions`.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +12,9 @@ use async_trait::async_trait;
 use blacksmith_core::app::{Application, DestinationSettings, Run};
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::destination::{
-    Action, Destination, Jobs, PartialLoadLimits, Queue, Then, Thens, Toolkit, TypedAction,
-    TypedQueue,
+    Action, Destination, Jobs, Queue, Then, Thens, Toolkit, TypedAction, TypedQueue,
 };
 use blacksmith_core::error::{Error, Result};
-use blacksmith_core::flow::Route;
 use blacksmith_core::json::Json;
 use blacksmith_core::log::Retention;
 use blacksmith_core::queue::BatchLimits;
@@ -183,22 +180,22 @@ async fn trade() -> Result<Vec<String>> {
     let (told, mut heard) = mpsc::channel(64);
     let store = Arc::new(MemoryStore::new(Retention::default())?);
     let shop = DestinationSettings {
-        destination: Arc::new(Shop { told }),
         schedule: PartialSchedule {
             realtime: Some(true),
             ..PartialSchedule::default()
         },
-        actions: HashMap::new(),
-        limits: PartialLoadLimits::default(),
         batch: BatchLimits {
             age_max: Duration::from_millis(10),
             ..BatchLimits::default()
         },
+        ..DestinationSettings::from(Shop { told })
     };
-    let application = Application::new(store)
-        .source(Arc::new(Till))
+    let application = Application::builder()
+        .store(store)
+        .source(Till)
         .destination(shop)
-        .route(Route::between("till", "shop/journal"));
+        .flow("till", "shop/journal")
+        .build()?;
     let run = Run::default();
     let stop = run.stop.clone();
     let listening = async {
@@ -228,7 +225,7 @@ async fn trade() -> Result<Vec<String>> {
 
 /// Both actions, told of at least one sale.
 #[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub async fn main() -> Result<()> {
     for line in trade().await? {
         writeln!(std::io::stdout(), "{line}")
             .map_err(|error| Error::stopped("nobody reads this").because(error))?;

@@ -27,6 +27,7 @@ pub mod door;
 pub mod call;
 pub mod flow;
 pub mod source;
+pub mod pubsub;
 pub mod document;
 pub mod rows;
 pub mod destination;

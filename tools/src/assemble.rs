@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use blacksmith_core::app::{self, Application};
+use blacksmith_core::app::{self, Application, SourceSettings};
 use blacksmith_core::destination::Destination;
 use blacksmith_core::error::Result;
 use blacksmith_core::log::{LogOptions, Retention, SyncMode, SystemDisk};
 use blacksmith_core::queue::BatchLimits;
 use blacksmith_core::settings::{
-    Batch, DestinationSettings, Environment, Settings, StoreDriver, StoreSettings,
+    self, Batch, DestinationSettings, Environment, Settings, StoreDriver, StoreSettings,
 };
 use blacksmith_core::source::Source;
 use blacksmith_core::store::Store;
@@ -23,7 +23,7 @@ use crate::drivers;
 #[derive(Debug)]
 pub(crate) struct Components {
     pub(crate) settings: Settings,
-    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) sources: Vec<(settings::SourceSettings, Arc<dyn Source>)>,
     pub(crate) destinations: Vec<(DestinationSettings, Arc<dyn Destination>)>,
 }
 
@@ -31,15 +31,14 @@ impl Components {
     /// Reads the configuration, the drivers' own keys included. Nothing is opened or connected.
     pub(crate) fn read(global: &Global) -> Result<Components> {
         let settings = Settings::load(&global.config, &Environment::process())?;
+        let source = |settings: &settings::SourceSettings| {
+            Some((settings.clone(), drivers::source(settings)?))
+        };
         let destination = |settings: &DestinationSettings| {
             Some((settings.clone(), drivers::destination(settings)?))
         };
         Ok(Components {
-            sources: settings
-                .sources
-                .iter()
-                .filter_map(drivers::source)
-                .collect(),
+            sources: settings.sources.iter().filter_map(source).collect(),
             destinations: settings
                 .destinations
                 .iter()
@@ -58,24 +57,31 @@ impl Components {
         );
         let store = open_store(&self.settings.store, self.settings.memory_bytes)?;
         let memory_bytes = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX);
-        let mut application = Application::new(Arc::clone(&store))
-            .memory_bytes(memory_bytes)
+        let mut builder = Application::builder()
+            .store(Arc::clone(&store))
+            .memory_bytes(memory_bytes);
+        for (settings, source) in self.sources {
+            builder = builder.source(SourceSettings {
+                source,
+                versions: settings.versions,
+                interval: Some(settings.interval),
+            });
+        }
+        for (settings, destination) in self.destinations {
+            builder = builder.destination(place(&settings, destination));
+        }
+        for policy in self.settings.store.purges {
+            builder = builder.purge(policy.interval, policy.purge);
+        }
+        for route in self.settings.flows {
+            builder = builder.route(route);
+        }
+        let mut application = builder
+            .build()?
             .gateway_settings(self.settings.gateway)
             .scheduler_settings(self.settings.scheduler);
         if self.settings.store.driver == StoreDriver::Log {
             application = application.admin_socket(self.settings.store.path.join(ADMIN_SOCKET));
-        }
-        for source in self.sources {
-            application = application.source(source);
-        }
-        for (settings, destination) in self.destinations {
-            application = application.destination(place(&settings, destination));
-        }
-        for policy in self.settings.store.purges {
-            application = application.purge(policy.interval, policy.purge);
-        }
-        for route in self.settings.flows {
-            application = application.route(route);
         }
         Ok(Assembled { application, store })
     }
@@ -104,11 +110,12 @@ fn place(
         (action.name.clone(), own)
     });
     app::DestinationSettings {
-        destination,
         schedule: settings.schedule.clone(),
         actions: own.collect::<HashMap<_, _>>(),
         batch: limits(settings.batch),
         limits: settings.limits,
+        versions: settings.versions.clone(),
+        ..app::DestinationSettings::of(destination)
     }
 }
 

@@ -49,7 +49,7 @@ fn configuration(components: &Components, file: &Path) -> Vec<Found> {
     let found = problems.into_iter().map(|problem| {
         let place = match &problem.place {
             Place::At { line, column } => format!("{}:{line}:{column}", file.display()),
-            variable @ Place::Variable(_) => variable.to_string(),
+            elsewhere @ (Place::Variable(_) | Place::Code) => elsewhere.to_string(),
         };
         let what = match problem.key.as_str() {
             "" => format!("{place}: {}", problem.what),
@@ -95,7 +95,7 @@ fn store(components: &Components) -> Vec<Found> {
 
 async fn connections(components: &Components) -> Vec<Found> {
     let mut found = Vec::new();
-    for source in &components.sources {
+    for (_, source) in &components.sources {
         let component = format!("source {}", source.name());
         let findings = source.check().await;
         found.extend(

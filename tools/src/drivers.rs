@@ -9,6 +9,7 @@ use blacksmith_cdc::{PostgresOptions, PostgresSource};
 use blacksmith_core::destination::Destination;
 use blacksmith_core::document::Documents;
 use blacksmith_core::error::Result;
+use blacksmith_core::gateway::cron::Ticks;
 use blacksmith_core::gateway::http::{HttpOptions, HttpSource};
 use blacksmith_core::settings::{DestinationSettings, Section, SourceSettings};
 use blacksmith_core::source::{Format, Source};
@@ -38,8 +39,9 @@ pub(crate) fn source(settings: &SourceSettings) -> Option<Arc<dyn Source>> {
             let options = HttpOptions::read(&settings.name, section)?;
             Some(Arc::new(HttpSource::new(options)))
         }
+        "cron" => Some(Arc::new(Ticks::read(&settings.name, section))),
         other => {
-            report_driver(&section, other, &["postgres", "http"]);
+            report_driver(&section, other, &["cron", "http", "postgres"]);
             None
         }
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::Application;
+use super::bridge::announce;
 use super::hooks::{HookedSource, HookedTrigger, Ready, Step};
+use super::{Application, SourceSettings};
 use crate::door::Door;
 use crate::error::{Error, Result};
 use crate::gateway::cron::CronTrigger;
+use crate::gateway::subscription::SubscriptionTrigger;
 use crate::gateway::{Intake, Registry};
 use crate::schedule::{INTERVAL_DEFAULT, Interval};
 use crate::service::Toolkit;
@@ -23,6 +25,8 @@ pub(super) struct Gateway {
     /// One task per trigger that needs one; each ends when `listening.stop` is cancelled.
     running: JoinSet<Result<()>>,
     listening: Listening,
+    /// Tells the scheduler over a pubsub, when there is one.
+    announcing: JoinSet<()>,
     ready: Ready,
 }
 
@@ -36,6 +40,7 @@ impl Gateway {
         match Box::pin(open(app, &listening)).await {
             Ok(running) => Ok(Gateway {
                 running,
+                announcing: announcing(app, &listening),
                 listening,
                 ready,
             }),
@@ -73,15 +78,25 @@ impl Gateway {
     pub(super) async fn stop(mut self) -> Result<()> {
         self.listening.stop.cancel();
         let ended = self.ended().await;
+        while self.announcing.join_next().await.is_some() {}
         self.ready.let_go().await;
         ended
     }
 }
 
+fn announcing(app: &Application, listening: &Listening) -> JoinSet<()> {
+    let mut announcing = JoinSet::new();
+    if let Some(pubsub) = &app.pubsub {
+        let (store, pubsub) = (Arc::clone(&app.store), Arc::clone(pubsub));
+        announcing.spawn(announce(store, pubsub, listening.stop.clone()));
+    }
+    announcing
+}
+
 /// Sources before their triggers.
 fn steps(app: &Application) -> Vec<Step> {
     let mut steps = Vec::new();
-    for source in &app.sources {
+    for SourceSettings { source, .. } in &app.sources {
         let own = toolkit(app, source, None);
         steps.push(Step {
             name: format!("source {}", source.name()),
@@ -116,8 +131,9 @@ async fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result
     let mut running = JoinSet::new();
     #[cfg(feature = "http")]
     let mut routed = Vec::new();
-    for source in &app.sources {
-        let intake = intake(app, source, &registry)?;
+    for settings in &app.sources {
+        let source = &settings.source;
+        let intake = intake(app, settings, &registry)?;
         for trigger in source.triggers() {
             let name: Arc<str> = Arc::from(trigger.name());
             match trigger.mode() {
@@ -128,7 +144,7 @@ async fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result
                     let cron = CronTrigger {
                         intake: Arc::clone(&intake),
                         trigger: name,
-                        interval: interval_of(source, interval),
+                        interval: interval_of(settings, interval),
                         extract,
                     };
                     running.spawn(cron.run(listening.stop.clone()));
@@ -142,7 +158,26 @@ async fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result
                     route,
                     extract,
                 }),
-                mode => return Err(unserved(&intake, &name, &mode)),
+                // Of what a broker holds nobody knows the end: taken as caught up.
+                Mode::Subscription { .. } if listening.until_end => {}
+                Mode::Subscription {
+                    subscription,
+                    extract,
+                } => {
+                    let Some(pubsub) = &app.pubsub else {
+                        return Err(without_pubsub(&intake, &name));
+                    };
+                    let subscribed = SubscriptionTrigger {
+                        intake: Arc::clone(&intake),
+                        trigger: name,
+                        pubsub: Arc::clone(pubsub),
+                        subscription,
+                        extract,
+                    };
+                    running.spawn(subscribed.run(listening.stop.clone()));
+                }
+                #[cfg(not(feature = "http"))]
+                Mode::Http { .. } => return Err(unserved(&intake, &name)),
             }
         }
     }
@@ -153,13 +188,13 @@ async fn open(app: &Application, listening: &Listening) -> Result<JoinSet<Result
 
 fn intake(
     app: &Application,
-    source: &Arc<dyn Source>,
+    settings: &SourceSettings,
     registry: &Arc<Registry>,
 ) -> Result<Arc<Intake>> {
     let intake = Intake::new(
         Arc::clone(&app.store),
-        source.name(),
-        source.options().versions,
+        settings.source.name(),
+        settings.versions(),
         Arc::clone(registry),
         Arc::clone(&app.gateway),
         Arc::clone(&app.clock),
@@ -189,14 +224,22 @@ fn cdc(
 }
 
 /// The trigger's own interval, else its source's, else the default.
-fn interval_of(source: &Arc<dyn Source>, own: Option<Interval>) -> Interval {
-    own.or_else(|| source.options().interval)
+fn interval_of(settings: &SourceSettings, own: Option<Interval>) -> Interval {
+    own.or_else(|| settings.interval())
         .unwrap_or_else(|| Interval::every(INTERVAL_DEFAULT))
 }
 
-fn unserved(intake: &Intake, trigger: &str, mode: &Mode) -> Error {
-    let (source, mode) = (intake.source(), mode.name());
+fn without_pubsub(intake: &Intake, trigger: &str) -> Error {
+    let source = intake.source();
+    Error::config(format!("trigger {source}/{trigger}: there is no pubsub"))
+        .help("hand one in with pubsub()")
+}
+
+#[cfg(not(feature = "http"))]
+fn unserved(intake: &Intake, trigger: &str) -> Error {
+    let source = intake.source();
     Error::config(format!(
-        "trigger {source}/{trigger}: {mode} triggers are not served by this build"
+        "trigger {source}/{trigger}: this build serves no HTTP triggers"
     ))
+    .help("build with the feature http")
 }

@@ -1,5 +1,11 @@
 //! The application: components in, services started in order, stopped in reverse.
+//!
+//! [`Application::builder`] takes the components and names every problem with them at once. [`Application::run`] is the whole
+//! life of a process. A store has one owner, so gateway and scheduler run in one process, or one after the other on
+//! the same store: the gateway now, the scheduler later.
 
+mod bridge;
+mod builder;
 mod gateway;
 mod hooks;
 #[cfg(feature = "http")]
@@ -7,24 +13,26 @@ mod http;
 #[cfg(feature = "http")]
 mod standing;
 mod scheduler;
+mod validate;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, SystemClock};
-use crate::destination::{Action, Destination, PartialLoadLimits};
+use crate::clock::Clock;
+use crate::destination::Action;
 use crate::error::{Error, Result};
 use crate::flow::Route;
 use crate::gateway::Registry;
 use crate::id::Id;
 use crate::position::Position;
-use crate::queue::BatchLimits;
-use crate::schedule::{Interval, PartialSchedule};
+use crate::pubsub::PubSub;
+use crate::schedule::Interval;
 use crate::service::Service as ServiceInfo;
-use crate::source::{Listening, Source, SourceProgress};
+use crate::source::{Listening, SourceProgress};
 use crate::store::{Lane, Purge, Store};
+
+pub use builder::{ActionSettings, Builder, DestinationSettings, SourceSettings};
 
 use gateway::Gateway;
 use scheduler::Scheduler;
@@ -41,38 +49,13 @@ pub enum Service {
     Scheduler,
 }
 
-/// A destination and how it is to be loaded.
-#[derive(Debug)]
-pub struct DestinationSettings {
-    /// The destination.
-    pub destination: Arc<dyn Destination>,
-    /// Its schedule, over which its actions' own are laid.
-    pub schedule: PartialSchedule,
-    /// What single actions do differently, by name.
-    pub actions: HashMap<String, ActionSettings>,
-    /// When batches close.
-    pub batch: BatchLimits,
-    /// How much goes on at a time, how long and how fast, over which its actions' own is laid.
-    pub limits: PartialLoadLimits,
-}
-
-/// How one action is to be loaded.
-#[derive(Debug)]
-pub struct ActionSettings {
-    /// Over everything else.
-    pub schedule: PartialSchedule,
-    /// In place of the destination's.
-    pub batch: BatchLimits,
-    /// Over everything else.
-    pub limits: PartialLoadLimits,
-}
-
 /// Everything an application is made of.
 #[derive(Debug)]
 pub struct Application {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    sources: Vec<Arc<dyn Source>>,
+    pubsub: Option<Arc<dyn PubSub>>,
+    sources: Vec<SourceSettings>,
     destinations: Vec<DestinationSettings>,
     routes: Vec<Route>,
     memory_bytes: usize,
@@ -111,59 +94,10 @@ pub struct Progress {
 }
 
 impl Application {
-    /// An application over `store`, with nothing in it yet.
+    /// An application with nothing in it yet.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Application {
-        let clock = SystemClock::shared();
-        let service = |name| Arc::new(ServiceInfo::new(new_id(&*store, &*clock), name));
-        Application {
-            gateway: service(ServiceInfo::GATEWAY),
-            scheduler: service(ServiceInfo::SCHEDULER),
-            store,
-            clock,
-            sources: Vec::new(),
-            destinations: Vec::new(),
-            routes: Vec::new(),
-            memory_bytes: 512 << 20,
-            #[cfg(feature = "http")]
-            http: http::Http::default(),
-            purges: Vec::new(),
-        }
-    }
-
-    /// Adds a source.
-    #[must_use]
-    pub fn source(mut self, source: Arc<dyn Source>) -> Application {
-        self.sources.push(source);
-        self
-    }
-
-    /// Adds a destination.
-    #[must_use]
-    pub fn destination(mut self, destination: DestinationSettings) -> Application {
-        self.destinations.push(destination);
-        self
-    }
-
-    /// Adds a route.
-    #[must_use]
-    pub fn route(mut self, route: Route) -> Application {
-        self.routes.push(route);
-        self
-    }
-
-    /// Lets settled events go earlier than retention would, looking for them at `interval`.
-    #[must_use]
-    pub fn purge(mut self, interval: Interval, purge: Purge) -> Application {
-        self.purges.push((interval, purge));
-        self
-    }
-
-    /// Sets how many bytes the process may hold, about. Default: 512 MiB.
-    #[must_use]
-    pub fn memory_bytes(mut self, bytes: usize) -> Application {
-        self.memory_bytes = bytes;
-        self
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 
     /// How far everything has come. Waits for nothing.
@@ -172,7 +106,7 @@ impl Application {
         let sources = self.sources.iter();
         Progress {
             sources: sources
-                .map(|source| (source.name().to_owned(), source.progress()))
+                .map(|own| (own.source.name().to_owned(), own.source.progress()))
                 .collect(),
             head: self.store.durable().upto(),
             lanes: self.store.lanes(),
@@ -189,7 +123,36 @@ impl Application {
             biased;
             // A second signal: everything is dropped where it is, hooks included.
             () = run.abort.cancelled() => Err(aborted()),
-            served = Box::pin(self.serve(&run)) => served,
+            served = Box::pin(self.serve(&run)) => {
+                self.let_go_of_pubsub().await;
+                served
+            }
+        }
+    }
+
+    /// Runs the gateway alone: events are taken in and kept for a scheduler, now in another process or later.
+    ///
+    /// # Errors
+    /// As [`Application::run`].
+    pub async fn run_gateway(&self, run: Run) -> Result<()> {
+        let service = Service::Gateway;
+        self.run(Run { service, ..run }).await
+    }
+
+    /// Runs the scheduler alone: what the store has is loaded, and nothing is taken in.
+    ///
+    /// # Errors
+    /// As [`Application::run`].
+    pub async fn run_scheduler(&self, run: Run) -> Result<()> {
+        let service = Service::Scheduler;
+        self.run(Run { service, ..run }).await
+    }
+
+    async fn let_go_of_pubsub(&self) {
+        if let Some(pubsub) = &self.pubsub
+            && let Err(error) = pubsub.shutdown().await
+        {
+            tracing::error!(pubsub = pubsub.name(), error = %error.report(), "shutdown failed");
         }
     }
 
@@ -263,7 +226,7 @@ impl Application {
     fn registry(&self) -> Result<Registry> {
         let destinations = self.destinations.iter();
         let destinations: Vec<_> = destinations
-            .map(|settings| Arc::clone(&settings.destination))
+            .map(|own| (Arc::clone(&own.destination), own.versions()))
             .collect();
         Registry::new(&*self.store, &destinations, &self.routes)
     }

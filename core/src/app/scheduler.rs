@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::bridge::hear;
 use super::hooks::{HookedAction, HookedDestination, Ready, Step};
 use super::{Application, DestinationSettings, address};
 use crate::clock::{Clock, Timestamp};
@@ -25,7 +27,8 @@ const RETENTION_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Scheduler {
     lanes: Vec<LaneHandle>,
-    retention: tokio::task::JoinHandle<()>,
+    /// What goes on beside the lanes: retention, and hearing of the gateway over a pubsub. Dropped with this.
+    beside: JoinSet<()>,
     ready: Ready,
 }
 
@@ -39,11 +42,7 @@ impl Scheduler {
         match start_lanes(app, abort) {
             Ok(lanes) => Ok(Scheduler {
                 lanes,
-                retention: tokio::spawn(retain(
-                    Arc::clone(&app.store),
-                    Arc::clone(&app.clock),
-                    app.purges.clone(),
-                )),
+                beside: beside(app),
                 ready,
             }),
             Err(error) => {
@@ -78,23 +77,34 @@ impl Scheduler {
     ///
     /// # Errors
     /// That of the lane that ended by itself.
-    pub(super) async fn stop(mut self) -> Result<()> {
-        self.retention.abort();
-        let lanes = std::mem::take(&mut self.lanes);
+    pub(super) async fn stop(self) -> Result<()> {
+        let Scheduler {
+            lanes,
+            beside,
+            ready,
+        } = self;
+        drop(beside);
         lanes.iter().for_each(LaneHandle::ask_to_stop);
         let mut first = Ok(());
         for lane in lanes {
             first = first.and(lane.stop().await);
         }
-        std::mem::take(&mut self.ready).let_go().await;
+        ready.let_go().await;
         first
     }
 }
 
-impl Drop for Scheduler {
-    fn drop(&mut self) {
-        self.retention.abort();
+fn beside(app: &Application) -> JoinSet<()> {
+    let mut beside = JoinSet::new();
+    beside.spawn(retain(
+        Arc::clone(&app.store),
+        Arc::clone(&app.clock),
+        app.purges.clone(),
+    ));
+    if let Some(pubsub) = &app.pubsub {
+        beside.spawn(hear(Arc::clone(&app.store), Arc::clone(pubsub)));
     }
+    beside
 }
 
 /// Destinations before their actions.
@@ -178,7 +188,9 @@ fn lane(
         action.as_ref(),
     );
     let own = settings.actions.get(action.name());
-    let below = action.schedule().over(&settings.schedule);
+    let of_destination = &settings.destination.options().schedule;
+    let below = settings.schedule.over(of_destination);
+    let below = action.schedule().over(&below);
     let schedule = own.map_or(below.clone(), |own| own.schedule.over(&below));
     let limits = action.limits().over(&settings.limits);
     let limits = own.map_or(limits, |own| own.limits.over(&limits));
@@ -194,13 +206,14 @@ fn lane(
             held_bytes: app.memory_bytes / 16,
             ..Limits::default()
         },
-        default_version: settings.destination.options().versions.default,
+        default_version: settings.versions().default,
         action,
     }
 }
 
 fn formats(app: &Application) -> Formats {
-    let own = app.sources.iter().flat_map(|source| source.formats());
+    let own = app.sources.iter();
+    let own = own.flat_map(|settings| settings.source.formats());
     let documents: Arc<dyn Format> = Arc::new(Documents);
     std::iter::once(documents)
         .chain(own)

@@ -13,9 +13,10 @@ use crate::store::{Lane, Store};
 
 /// Has the process's health and metrics look at its store, its sources and its lanes.
 pub(super) fn watch(app: &Application) {
+    let sources = app.sources.iter();
     let watched = Watched {
         store: Arc::clone(&app.store),
-        sources: app.sources.clone(),
+        sources: sources.map(|own| Arc::clone(&own.source)).collect(),
         ordered: ordered(app),
     };
     let own = watched.clone();

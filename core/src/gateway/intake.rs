@@ -285,21 +285,29 @@ impl Intake {
         }
     }
 
+    /// Appends what was prepared, as soon as there is room.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    pub async fn place(&self, mut prepared: Prepared) -> Result<Taken> {
+        loop {
+            match self.offer(prepared) {
+                Ok(taken) => return Ok(taken),
+                Err(Refusal::Full(back)) => prepared = *back,
+                Err(Refusal::Failed(error)) => return Err(error),
+            }
+            self.room().await?;
+        }
+    }
+
     /// Appends what was prepared as soon as there is room, and returns when it is durable. What has its positions
     /// stays in the store also when this is dropped before.
     ///
     /// # Errors
     /// When the store is fenced.
-    pub async fn keep(&self, mut prepared: Prepared) -> Result<Taken> {
-        let taken = loop {
-            match self.offer(prepared) {
-                Ok(taken) => break taken,
-                Err(Refusal::Full(back)) => prepared = *back,
-                Err(Refusal::Failed(error)) => return Err(error),
-            }
-            self.room().await?;
-        };
-        self.watermark.reached(&taken.receipt).await?;
+    pub async fn keep(&self, prepared: Prepared) -> Result<Taken> {
+        let taken = self.place(prepared).await?;
+        self.durable(&taken).await?;
         Ok(taken)
     }
 

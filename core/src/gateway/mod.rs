@@ -7,6 +7,7 @@
 mod registry;
 mod intake;
 pub mod cron;
+pub mod subscription;
 #[cfg(feature = "http")]
 pub mod http;
 

@@ -36,21 +36,21 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The actions of `destinations`, each with the lane that `store` has for it.
+    /// The actions of `destinations`, which go by the versions beside them, each with the lane that `store` has for it.
     ///
     /// # Errors
     /// When the store does not register a lane.
     pub fn new(
         store: &dyn Store,
-        destinations: &[Arc<dyn Destination>],
+        destinations: &[(Arc<dyn Destination>, Versions)],
         routes: &[Route],
     ) -> Result<Registry> {
         let mut registry = Registry {
             routes: routes.to_vec(),
             ..Registry::default()
         };
-        for destination in destinations {
-            let versions = Arc::new(destination.options().versions);
+        for (destination, versions) in destinations {
+            let versions = Arc::new(versions.clone());
             let name: Arc<str> = Arc::from(destination.name());
             let mut actions = BTreeMap::new();
             for action in destination.actions() {

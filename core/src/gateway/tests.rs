@@ -106,7 +106,8 @@ impl House {
             action("register", marshals),
             action("notify", false),
         ]));
-        let registry = Registry::new(&*store, &[Arc::clone(&crm)], routes).unwrap();
+        let registry =
+            Registry::new(&*store, &[(Arc::clone(&crm), Versions::default())], routes).unwrap();
         let service = Arc::new(Service::new("test".into(), Service::GATEWAY));
         let intake = Intake::new(
             Arc::clone(&store),

@@ -222,7 +222,7 @@ fn in_use(disk: &dyn Disk, path: &Path) -> Error {
     };
     Error::refused(format!("{owner} has this log open"))
         .at(path.display())
-        .help("stop it first, or choose another folder")
+        .help("a store has one owner: stop it first, or run gateway and scheduler in one process, or choose another folder")
 }
 
 /// Makes the first segment of a new store.

@@ -4,8 +4,10 @@
 
 use super::batch::Batch;
 use super::section::Section;
+use super::versions;
 use crate::destination::{CONCURRENCY_MAX, OnUnknown, PartialLoadLimits, Rate};
 use crate::schedule::{Backoff, Interval, PartialSchedule, Schedule};
+use crate::version::Versions;
 
 pub(super) const NAME_WRONG: &str = "not a name";
 pub(super) const NAME_FIX: &str = "use letters, digits, _ and -, at most 63";
@@ -19,6 +21,8 @@ pub struct SourceSettings {
     pub driver: String,
     /// `schedule.interval`: when triggers that run on time do. Default: `@every 1h`.
     pub interval: Interval,
+    /// `versions` and `default_version`, when they are set.
+    pub versions: Option<Versions>,
     /// The driver's own keys.
     pub section: Section,
 }
@@ -30,6 +34,8 @@ pub struct DestinationSettings {
     pub name: String,
     /// `driver`, as in `parquet`. Empty when missing, which is among the problems.
     pub driver: String,
+    /// `versions` and `default_version`, when they are set.
+    pub versions: Option<Versions>,
     /// `schedule`: what its actions follow unless they say otherwise.
     pub schedule: PartialSchedule,
     /// `batch`: what its actions follow unless they say otherwise.
@@ -93,6 +99,7 @@ pub(super) fn read_sources(sections: Vec<(String, Section)>) -> Vec<SourceSettin
             schedule.finish();
             SourceSettings {
                 driver: section.take_str("driver").required().unwrap_or_default(),
+                versions: versions::read(&mut section),
                 name,
                 interval,
                 section,
@@ -109,6 +116,7 @@ pub(super) fn read_destinations(sections: Vec<(String, Section)>) -> Vec<Destina
             let batch = Batch::read(section.take_section("batch"), Batch::default());
             DestinationSettings {
                 driver: section.take_str("driver").required().unwrap_or_default(),
+                versions: versions::read(&mut section),
                 schedule: read_schedule(section.take_section("schedule")),
                 limits: read_limits(&mut section),
                 batch,
@@ -209,7 +217,7 @@ fn check_name(section: &Section, name: &str) {
     }
 }
 
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (1..=63).contains(&name.len()) && name.chars().all(fits)
 }

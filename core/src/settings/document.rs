@@ -32,7 +32,7 @@ pub(super) enum Value {
     /// What is wrong with it is reported already.
     Broken,
     Integer(i64),
-    Float,
+    Float(f64),
     Boolean(bool),
     Datetime,
     Array(Vec<Node>),
@@ -77,7 +77,7 @@ impl Value {
         match self {
             Value::String(_) | Value::Text(_) | Value::Broken => "a string",
             Value::Integer(_) => "an integer",
-            Value::Float => "a decimal number",
+            Value::Float(_) => "a decimal number",
             Value::Boolean(_) => "true or false",
             Value::Datetime => "a date",
             Value::Array(_) => "a list",
@@ -142,7 +142,7 @@ fn value(
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Float(_) => Value::Float,
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Integer(value) => {
             let number = i64::from_str_radix(value.as_str(), value.radix());
             Value::Integer(number.unwrap_or_else(|_| {

@@ -18,6 +18,7 @@ mod document;
 mod environment;
 mod flow;
 mod interpolation;
+mod json;
 mod limits;
 mod overrides;
 mod problem;
@@ -26,6 +27,7 @@ mod service;
 mod size;
 mod store;
 mod taken;
+mod versions;
 mod wrong;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use std::path::Path;
 
 pub use address::Address;
 pub use batch::Batch;
+pub(crate) use component::is_name;
 pub use component::{ActionSettings, DestinationSettings, SourceSettings};
 pub use environment::Environment;
 pub use limits::HttpLimits;
@@ -75,12 +78,29 @@ pub struct Settings {
     pub problems: Problems,
 }
 
+/// Names of components that the program brings itself: flows of the file may name them.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Of its sources.
+    pub sources: Vec<String>,
+    /// Of its destinations.
+    pub destinations: Vec<String>,
+}
+
 impl Settings {
     /// Reads `file`. What is wrong with its content stands in [`Settings::problems`].
     ///
     /// # Errors
     /// [`crate::error::Kind::Config`] when the file cannot be read or is not TOML.
     pub fn load(file: &Path, environment: &Environment) -> Result<Self> {
+        Settings::load_beside(file, environment, &Beside::default())
+    }
+
+    /// Reads `file` for a program that brings components itself.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_beside(file: &Path, environment: &Environment, beside: &Beside) -> Result<Self> {
         let name = file.display().to_string();
         let bytes = std::fs::read(file).map_err(|error| {
             Error::config(format!("cannot read the configuration file {name}"))
@@ -92,7 +112,7 @@ impl Settings {
         }
         let text = String::from_utf8(bytes)
             .map_err(|error| Error::config(format!("{name} is not UTF-8")).because(error))?;
-        Settings::parse(&name, &text, environment)
+        Settings::parse_beside(&name, &text, environment, beside)
     }
 
     /// Reads `text`, called `file` in messages.
@@ -100,21 +120,32 @@ impl Settings {
     /// # Errors
     /// [`crate::error::Kind::Config`] when `text` is not TOML.
     pub fn parse(file: &str, text: &str, environment: &Environment) -> Result<Self> {
+        Settings::parse_beside(file, text, environment, &Beside::default())
+    }
+
+    /// Reads `text` for a program that brings components itself.
+    ///
+    /// # Errors
+    /// As [`Settings::parse`].
+    pub fn parse_beside(
+        file: &str,
+        text: &str,
+        environment: &Environment,
+        beside: &Beside,
+    ) -> Result<Self> {
         let (mut root, problems) = Section::parse(file, text, environment)?;
         let mut application = root.take_section("application");
         let mut memory = root.take_section("memory");
         let sources = component::read_sources(root.take_sections("sources"));
         let destinations = component::read_destinations(root.take_sections("destinations"));
+        let own = beside.sources.iter().map(String::as_str);
+        let source_names: Vec<&str> = sources.iter().map(|own| &*own.name).chain(own).collect();
+        let own = beside.destinations.iter().map(String::as_str);
+        let names = destinations.iter().map(|own| &*own.name).chain(own);
         let flows = flow::read(
             root.take_tables("flows"),
-            &sources
-                .iter()
-                .map(|source| &*source.name)
-                .collect::<Vec<_>>(),
-            &destinations
-                .iter()
-                .map(|destination| &*destination.name)
-                .collect::<Vec<_>>(),
+            &source_names,
+            &names.collect::<Vec<_>>(),
         );
         let settings = Settings {
             application: application

@@ -21,6 +21,8 @@ pub enum Place {
     },
     /// In the environment variable of this name.
     Variable(String),
+    /// In the program itself: the key is a path of component names.
+    Code,
 }
 
 /// One thing that is wrong.
@@ -109,6 +111,7 @@ impl Problems {
         let mut text = match &problem.place {
             Place::At { line, column } => format!("{}:{line}:{column}: ", self.file),
             Place::Variable(name) => format!("environment variable {name}: "),
+            Place::Code => String::new(),
         };
         if !problem.key.is_empty() {
             text.push_str(&format!("{}: ", problem.key));
@@ -133,6 +136,7 @@ impl fmt::Display for Place {
         match self {
             Place::At { line, column } => write!(f, "line {line}, column {column}"),
             Place::Variable(name) => write!(f, "environment variable {name}"),
+            Place::Code => f.write_str("the program"),
         }
     }
 }

@@ -178,6 +178,11 @@ impl Section {
         })
     }
 
+    /// Takes anything that JSON can say; a date is written as a string.
+    pub fn take_json(&mut self, key: &str) -> Taken<'_, serde_json::Value> {
+        self.take(key, super::json::read)
+    }
+
     /// Takes a list of strings. From the environment: `["a", "b"]`, or `a, b`.
     pub fn take_list(&mut self, key: &str) -> Taken<'_, Vec<String>> {
         self.take(key, |node| match &node.value {

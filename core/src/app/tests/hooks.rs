@@ -10,13 +10,13 @@ use crate::source::{Event, ExtractCron, Mode, Source, Trigger};
 
 /// Everything that was called, in order, and what fails.
 #[derive(Debug, Default)]
-struct Diary {
+pub(super) struct Diary {
     entries: Mutex<Vec<String>>,
     fails: Vec<&'static str>,
 }
 
 impl Diary {
-    fn failing(fails: &[&'static str]) -> Arc<Diary> {
+    pub(super) fn failing(fails: &[&'static str]) -> Arc<Diary> {
         Arc::new(Diary {
             fails: fails.to_vec(),
             ..Diary::default()
@@ -32,21 +32,21 @@ impl Diary {
         }
     }
 
-    fn entries(&self) -> Vec<String> {
+    pub(super) fn entries(&self) -> Vec<String> {
         self.entries.lock().unwrap().clone()
     }
 }
 
 /// A source with two cron triggers, a destination with two actions, and their children.
 #[derive(Debug, Clone)]
-struct Noted {
+pub(super) struct Noted {
     name: &'static str,
     children: Vec<&'static str>,
     diary: Arc<Diary>,
 }
 
 impl Noted {
-    fn new(name: &'static str, children: &[&'static str], diary: &Arc<Diary>) -> Noted {
+    pub(super) fn new(name: &'static str, children: &[&'static str], diary: &Arc<Diary>) -> Noted {
         Noted {
             name,
             children: children.to_vec(),
@@ -180,10 +180,13 @@ fn application(diary: &Arc<Diary>) -> Application {
     let store = Arc::new(MemoryStore::new(Retention::default()).unwrap());
     let ticks = Noted::new("ticks", &["one", "two"], diary);
     let crm = Noted::new("crm", &["register", "notify"], diary);
-    Application::new(store)
-        .source(Arc::new(ticks))
+    Application::builder()
+        .store(store)
+        .source(ticks)
         .destination(realtime(Arc::new(crm)))
-        .route(Route::between("ticks/one", "crm/register"))
+        .flow("ticks/one", "crm/register")
+        .build()
+        .unwrap()
 }
 
 async fn caught_up(application: &Application, service: Service) -> Result<()> {

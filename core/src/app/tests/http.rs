@@ -46,12 +46,13 @@ async fn both_services_answer_while_they_run_and_are_gone_when_they_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let store = store_with_events();
-    let (application, harbours) = application(&store, &["north"]);
-    let application = Arc::into_inner(application).unwrap();
+    let (builder, harbours) = builder(&store, &["north"]);
     let mine = axum::routing::get(async || crate::server::success("mine"));
     let admin = crate::server::Router::new().route("/admin/api/own", mine.clone());
-    let application = application
-        .source(web())
+    let application = builder
+        .source(SourceSettings::of(web()))
+        .build()
+        .unwrap()
         .gateway_settings(GatewaySettings {
             service: at(&path("gateway.sock")),
             ..GatewaySettings::default()
@@ -107,13 +108,19 @@ async fn both_services_answer_while_they_run_and_are_gone_when_they_stopped() {
 }
 
 /// TRG-02
-#[tokio::test]
-async fn routes_that_do_not_go_together_stop_the_start() {
-    let application = Application::new(store_with_events())
-        .source(web())
-        .source(web());
-    let error = application.run(Run::default()).await.unwrap_err();
-    assert!(error.to_string().contains("another trigger's"), "{error}");
+#[test]
+fn routes_that_do_not_go_together_stop_the_start() {
+    let builder = Application::builder()
+        .store(store_with_events())
+        .source(SourceSettings::of(web()))
+        .source(SourceSettings::of(web()));
+    let error = builder.build().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("another trigger has POST /signup"),
+        "{error}"
+    );
 }
 
 /// ADM-07

@@ -1,18 +1,24 @@
 //! What starts, what stops, and in which order.
 
+mod bridge;
 mod hooks;
 #[cfg(feature = "http")]
 mod http;
+mod split;
+mod validation;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::destination::{PartialLoadLimits, Queue, Thens, Toolkit};
+use crate::destination::{Destination, Queue, Thens, Toolkit};
 use crate::event::{About, Draft, FormatId, Tally};
 use crate::finding::Finding;
 use crate::log::Retention;
+use crate::queue::BatchLimits;
+use crate::schedule::PartialSchedule;
+use crate::source::{Source, Trigger};
 use crate::store::memory::MemoryStore;
 
 /// A destination of one action whose loads end when they are told.
@@ -87,7 +93,13 @@ fn store_with_events() -> Arc<dyn Store> {
 
 /// An application with harbours of these names, and what tells of their loads.
 fn application(store: &Arc<dyn Store>, names: &[&str]) -> (Arc<Application>, Vec<Arc<Harbour>>) {
-    let mut application = Application::new(Arc::clone(store));
+    let (builder, harbours) = builder(store, names);
+    (Arc::new(builder.build().unwrap()), harbours)
+}
+
+/// The same before it is built.
+fn builder(store: &Arc<dyn Store>, names: &[&str]) -> (Builder, Vec<Arc<Harbour>>) {
+    let mut application = Application::builder().store(Arc::clone(store)).source(Shop);
     let mut harbours = Vec::new();
     for name in names {
         let harbour = Arc::new(Harbour {
@@ -95,28 +107,38 @@ fn application(store: &Arc<dyn Store>, names: &[&str]) -> (Arc<Application>, Vec
             ..Harbour::default()
         });
         let settings = realtime(Arc::clone(&harbour) as Arc<dyn Destination>);
-        application = application
-            .destination(settings)
-            .route(Route::between("shop", name));
+        application = application.destination(settings).flow("shop", name);
         harbours.push(harbour);
     }
-    (Arc::new(application), harbours)
+    (application, harbours)
+}
+
+/// A source that has brought its events already.
+#[derive(Debug)]
+struct Shop;
+
+impl Source for Shop {
+    fn name(&self) -> &str {
+        "shop"
+    }
+
+    fn triggers(&self) -> Vec<Arc<dyn Trigger>> {
+        Vec::new()
+    }
 }
 
 /// A destination that is loaded event by event, at once.
 fn realtime(destination: Arc<dyn Destination>) -> DestinationSettings {
     DestinationSettings {
-        destination,
         schedule: PartialSchedule {
             realtime: Some(true),
             ..PartialSchedule::default()
         },
-        actions: HashMap::new(),
-        limits: PartialLoadLimits::default(),
         batch: BatchLimits {
             rows_max: 1,
             ..BatchLimits::default()
         },
+        ..DestinationSettings::of(destination)
     }
 }
 

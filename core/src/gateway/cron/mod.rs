@@ -4,6 +4,7 @@
 //! those of another are not held up. What counts as a time, and which are missed, is decided in [`slots`].
 
 mod slots;
+mod ticks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use super::intake::Intake;
 use crate::error::Result;
 use crate::schedule::Interval;
 use crate::source::ExtractCron;
+
+pub use ticks::{Tick, Ticks};
 
 /// How long to wait before the clocks are looked at again, at most: a wall clock that is set is noticed within this.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);

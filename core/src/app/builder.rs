@@ -1,0 +1,235 @@
+//! How an application is put together: everything is handed in, then everything is looked at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::validate::validate;
+use super::{Application, new_id};
+use crate::clock::{Clock, SystemClock};
+use crate::destination::{Destination, PartialLoadLimits};
+use crate::error::{Error, Result};
+use crate::flow::Route;
+use crate::pubsub::PubSub;
+use crate::queue::BatchLimits;
+use crate::schedule::{Interval, PartialSchedule};
+use crate::service::Service;
+use crate::settings::MEMORY_BYTES_DEFAULT;
+use crate::source::Source;
+use crate::store::{Purge, Store};
+use crate::version::Versions;
+
+/// A source, and what is settled about it from outside, such as by a configuration file.
+#[derive(Debug)]
+pub struct SourceSettings {
+    /// The source.
+    pub source: Arc<dyn Source>,
+    /// In place of the versions that the source says.
+    pub versions: Option<Versions>,
+    /// In place of the interval that the source says.
+    pub interval: Option<Interval>,
+}
+
+/// A destination and how it is to be loaded.
+#[derive(Debug)]
+pub struct DestinationSettings {
+    /// The destination.
+    pub destination: Arc<dyn Destination>,
+    /// In place of the versions that the destination says.
+    pub versions: Option<Versions>,
+    /// Its schedule, over what the destination says, and under what its actions say.
+    pub schedule: PartialSchedule,
+    /// What single actions do differently, by name.
+    pub actions: HashMap<String, ActionSettings>,
+    /// When batches close.
+    pub batch: BatchLimits,
+    /// How much goes on at a time, how long and how fast, over which its actions' own is laid.
+    pub limits: PartialLoadLimits,
+}
+
+/// How one action is to be loaded.
+#[derive(Debug)]
+pub struct ActionSettings {
+    /// Over everything else.
+    pub schedule: PartialSchedule,
+    /// In place of the destination's.
+    pub batch: BatchLimits,
+    /// Over everything else.
+    pub limits: PartialLoadLimits,
+}
+
+impl SourceSettings {
+    /// The source as it says itself.
+    #[must_use]
+    pub fn of(source: Arc<dyn Source>) -> SourceSettings {
+        SourceSettings {
+            source,
+            versions: None,
+            interval: None,
+        }
+    }
+
+    /// The versions that hold.
+    pub(super) fn versions(&self) -> Versions {
+        let own = || self.source.options().versions;
+        self.versions.clone().unwrap_or_else(own)
+    }
+
+    /// When cron triggers run that say nothing else.
+    pub(super) fn interval(&self) -> Option<Interval> {
+        let own = || self.source.options().interval;
+        self.interval.clone().or_else(own)
+    }
+}
+
+impl DestinationSettings {
+    /// The destination as it says itself.
+    #[must_use]
+    pub fn of(destination: Arc<dyn Destination>) -> DestinationSettings {
+        DestinationSettings {
+            destination,
+            versions: None,
+            schedule: PartialSchedule::default(),
+            actions: HashMap::new(),
+            batch: BatchLimits::default(),
+            limits: PartialLoadLimits::default(),
+        }
+    }
+
+    /// The versions that hold.
+    pub(super) fn versions(&self) -> Versions {
+        let own = || self.destination.options().versions;
+        self.versions.clone().unwrap_or_else(own)
+    }
+}
+
+impl<S: Source> From<S> for SourceSettings {
+    fn from(source: S) -> SourceSettings {
+        SourceSettings::of(Arc::new(source))
+    }
+}
+
+impl<D: Destination> From<D> for DestinationSettings {
+    fn from(destination: D) -> DestinationSettings {
+        DestinationSettings::of(Arc::new(destination))
+    }
+}
+
+/// Puts an [`Application`] together. Only the store has to be there.
+#[derive(Debug)]
+pub struct Builder {
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) pubsub: Option<Arc<dyn PubSub>>,
+    pub(super) sources: Vec<SourceSettings>,
+    pub(super) destinations: Vec<DestinationSettings>,
+    pub(super) routes: Vec<Route>,
+    pub(super) memory_bytes: usize,
+    pub(super) purges: Vec<(Interval, Purge)>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            store: None,
+            clock: SystemClock::shared(),
+            pubsub: None,
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            routes: Vec::new(),
+            memory_bytes: usize::try_from(MEMORY_BYTES_DEFAULT).unwrap_or(usize::MAX),
+            purges: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Where everything is kept.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Builder {
+        self.store = Some(store);
+        self
+    }
+
+    /// Adds a source.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<SourceSettings>) -> Builder {
+        self.sources.push(source.into());
+        self
+    }
+
+    /// Adds a destination.
+    #[must_use]
+    pub fn destination(mut self, destination: impl Into<DestinationSettings>) -> Builder {
+        self.destinations.push(destination.into());
+        self
+    }
+
+    /// Lets events of `from`, a source or `source/trigger`, go to `to`, a destination or `destination/action`; `*` in
+    /// the trigger or action stands for any text.
+    #[must_use]
+    pub fn flow(self, from: &str, to: &str) -> Builder {
+        self.route(Route::between(from, to))
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Builder {
+        self.routes.push(route);
+        self
+    }
+
+    /// The broker of subscription triggers, and of what the gateway tells the scheduler. Default: none.
+    #[must_use]
+    pub fn pubsub(mut self, pubsub: Arc<dyn PubSub>) -> Builder {
+        self.pubsub = Some(pubsub);
+        self
+    }
+
+    /// Where time comes from. Default: the machine's clocks.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Lets settled events go earlier than retention would, looking for them at `interval`.
+    #[must_use]
+    pub fn purge(mut self, interval: Interval, purge: Purge) -> Builder {
+        self.purges.push((interval, purge));
+        self
+    }
+
+    /// How many bytes the process may hold, about. Default: 512 MiB.
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: usize) -> Builder {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// The application, if nothing is wrong with it. Nothing is started or connected.
+    ///
+    /// # Errors
+    /// `Config` with every problem and its place, such as `sources/web/triggers/signup/route.path`.
+    pub fn build(self) -> Result<Application> {
+        validate(&self).check()?;
+        let Some(store) = self.store else {
+            return Err(Error::config("an application needs a store"));
+        };
+        let clock = self.clock;
+        let service = |name| Arc::new(Service::new(new_id(&*store, &*clock), name));
+        Ok(Application {
+            gateway: service(Service::GATEWAY),
+            scheduler: service(Service::SCHEDULER),
+            pubsub: self.pubsub,
+            sources: self.sources,
+            destinations: self.destinations,
+            routes: self.routes,
+            memory_bytes: self.memory_bytes,
+            purges: self.purges,
+            #[cfg(feature = "http")]
+            http: super::http::Http::default(),
+            store,
+            clock,
+        })
+    }
+}
