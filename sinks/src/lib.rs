@@ -4,7 +4,7 @@
 //! - [`file`]: jobs as lines of JSON in files of a folder.
 //! - [`http`]: jobs by requests to an endpoint.
 //! - [`stdout`]: jobs as lines of JSON on standard output.
-//! - [`blackhole`]: nowhere.
+//! - [`blackhole`]: jobs, to nowhere.
 //!
 //! [`Content`] is what three of them write of a job.
 
