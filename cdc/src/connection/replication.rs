@@ -145,6 +145,12 @@ impl ReplicationConnection {
         self.parameters.get(name).map(String::as_str)
     }
 
+    /// The server's process that serves this connection; 0 when it did not say.
+    #[must_use]
+    pub fn process_id(&self) -> i32 {
+        self.key.map_or(0, |(process, _)| process)
+    }
+
     /// User, host and database, for messages.
     #[must_use]
     pub fn place(&self) -> &str {

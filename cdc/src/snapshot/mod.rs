@@ -77,13 +77,12 @@ impl Wave {
     /// When the server gives none.
     pub(crate) async fn open(options: &ConnectOptions, slot: &str) -> Result<Wave> {
         let options = options.clone();
-        let name = format!(
-            "{}_copy_{}",
-            &slot[..slot.len().min(40)],
-            std::process::id()
-        );
+        let prefix = slot[..slot.len().min(40)].to_owned(); // names of slots are ASCII
         blocking(move |waker| {
             let mut holder = ReplicationConnection::connect(&options, waker)?;
+            // The server's own process: in a container ours has the same number after each start, and
+            // the session of the one before may still be there.
+            let name = format!("{prefix}_copy_{}", holder.process_id());
             let new = NewSlot {
                 name: &name,
                 temporary: true,

@@ -38,8 +38,8 @@ fn is_in_use(error: &Error) -> bool {
     matches!(refusal_of(error, READING), Some(Refusal::SlotInUse(_)))
 }
 
-/// Decoding inside the server failed. It does so when a transaction in progress has written a table
-/// anew ("could not map filenode"); the same transaction can be decoded after its commit.
+/// Decoding inside the server failed. What made it fail so far ("could not map filenode") was a slot
+/// without a scout; should there be another cause, a transaction may be decodable after its commit.
 fn is_undecodable(error: &Error) -> bool {
     refusal_of(error, READING) == Some(Refusal::Undecodable)
 }
