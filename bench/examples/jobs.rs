@@ -261,6 +261,7 @@ fn lane(store: &Arc<dyn Store>, action: &'static str) -> Result<LaneHandle> {
             rows_max: BATCH_ROWS,
             ..BatchLimits::default()
         },
+        operator: blacksmith_core::operate::Operator::new(Arc::clone(store), Arc::clone(&clock)),
         routing: Arc::new(Routing::new(Arc::clone(store), &routes(), "void", &*action)),
         limits: Limits::default(),
         load: action.limits().settle(action.ordering()),

@@ -35,6 +35,7 @@ pub mod settings;
 #[cfg(feature = "http")]
 pub mod server;
 pub mod gateway;
+pub mod operate;
 pub mod queue;
 pub mod scheduler;
 pub mod query;

@@ -228,6 +228,7 @@ impl Builder {
             purges: self.purges,
             #[cfg(feature = "http")]
             http: super::http::Http::default(),
+            operator: crate::operate::Operator::new(Arc::clone(&store), Arc::clone(&clock)),
             store,
             clock,
         })

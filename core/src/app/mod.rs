@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::flow::Route;
 use crate::gateway::Registry;
 use crate::id::Id;
+use crate::operate::Operator;
 use crate::position::Position;
 use crate::pubsub::PubSub;
 use crate::schedule::Interval;
@@ -60,6 +61,7 @@ pub struct Application {
     routes: Vec<Route>,
     memory_bytes: usize,
     purges: Vec<(Interval, Purge)>,
+    operator: Operator,
     /// The gateway, as triggers see it.
     gateway: Arc<ServiceInfo>,
     /// The scheduler, as actions see it.
@@ -98,6 +100,12 @@ impl Application {
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Whoever has jobs retried, discarded, cancelled, paused and resumed, before, while and after it runs.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        &self.operator
     }
 
     /// How far everything has come. Waits for nothing.

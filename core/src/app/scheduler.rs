@@ -197,6 +197,7 @@ fn lane(
     LaneSettings {
         load: limits.settle(action.ordering()),
         registry: Arc::clone(registry),
+        operator: app.operator.clone(),
         toolkit: toolkit(app, &name, abort),
         name: Arc::from(name),
         schedule: schedule.settle(),

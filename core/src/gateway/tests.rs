@@ -15,6 +15,7 @@ use crate::flow::{Flow, FlowOptions, Route};
 use crate::job::{Job, QueuedJob};
 use crate::json::Json;
 use crate::log::Retention;
+use crate::operate::Operator;
 use crate::queue::BatchLimits;
 use crate::schedule::PartialSchedule;
 use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
@@ -170,6 +171,7 @@ fn lanes(
             batch: BatchLimits::default(),
             load: action.limits().settle(action.ordering()),
             registry: Arc::clone(&registry),
+            operator: Operator::new(Arc::clone(store), Arc::clone(clock)),
             routing: Arc::new(routing),
             limits: Limits::default(),
             default_version: None,

@@ -78,4 +78,13 @@ impl Filing {
         self.claimed.remove(Span::new(Position::FIRST, whole.last));
         (batch, spans)
     }
+
+    /// Leaves out what of `span` has not been loaded yet.
+    pub(super) fn claim(&mut self, span: Span) {
+        let next = self
+            .batch
+            .span()
+            .map_or(self.read_upto().next(), |own| own.first);
+        self.claimed.add(Span::new(span.first.max(next), span.last));
+    }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::load::Loaded;
 use crate::error::{Error, Result};
-use crate::position::Position;
+use crate::position::{Position, Span};
 use crate::spans::Spans;
 
 /// One load in hand.
@@ -21,6 +22,8 @@ pub(super) struct Hand {
     pub(super) attempt: u32,
     /// Whether nothing may be loaded beside it.
     pub(super) alone: bool,
+    /// Has it dropped.
+    pub(super) cancel: CancellationToken,
 }
 
 /// A load that came to its end.
@@ -69,6 +72,17 @@ impl Hands {
     pub(super) fn touch(&self, position: Position) -> bool {
         let hulls = self.hands.values().filter_map(|hand| hand.spans.hull());
         hulls.into_iter().any(|hull| hull.first <= position)
+    }
+
+    /// Sets aside what of `span` is in hand: the loads say nothing of it any more.
+    pub(super) fn decide(&mut self, span: Span, cancel: bool) {
+        for hand in self.hands.values_mut() {
+            let own = hand.spans.within(span);
+            if cancel && !own.is_empty() {
+                hand.cancel.cancel();
+            }
+            own.iter().for_each(|span| hand.decided.add(span));
+        }
     }
 
     /// The next load that comes to its end; never, while none is in hand. What is not awaited is not lost.

@@ -19,6 +19,7 @@ use crate::destination::{Action, LoadLimits, Toolkit};
 use crate::error::{Error, Result};
 use crate::event::LaneId;
 use crate::gateway::Registry;
+use crate::operate::{Operator, is_paused};
 use crate::position::{Position, Span};
 use crate::queue::BatchLimits;
 use crate::schedule::Schedule;
@@ -42,6 +43,8 @@ pub struct LaneSettings {
     pub load: LoadLimits,
     /// All actions, of which those of the same destination can be called by reports.
     pub registry: Arc<Registry>,
+    /// Through whom operators' orders come.
+    pub operator: Operator,
     /// What it may use.
     pub toolkit: Toolkit,
     /// Which events are its.
@@ -66,6 +69,24 @@ pub(super) struct Standing {
 pub(super) enum Stuck {
     /// The outcome of these jobs is unknown.
     Unknown(Span),
+    /// These jobs are paused.
+    Held(Span),
+    /// The action is paused.
+    Paused,
+}
+
+impl Stuck {
+    fn error(self, lane: &str) -> Error {
+        let (what, help) = match self {
+            Stuck::Unknown(span) => (
+                format!("the outcome of jobs {span} is unknown"),
+                "they are held: see whether they took effect, then retry or discard them; and mend the action, which returned without reporting them",
+            ),
+            Stuck::Held(span) => (format!("jobs {span} are paused"), "resume or discard them"),
+            Stuck::Paused => ("the action is paused".to_owned(), "resume it"),
+        };
+        Error::refused(format!("lane {lane}: {what}")).help(help)
+    }
 }
 
 /// A running lane. Dropping it drops the load in hand, as a crash would.
@@ -97,14 +118,8 @@ impl LaneHandle {
         });
         let done = |standing: &Standing| standing.settled >= position || standing.stuck.is_some();
         let standing = self.reached(done).await?;
-        match standing.stuck {
-            Some(Stuck::Unknown(span)) if standing.settled < position => Err(Error::refused(format!(
-                "lane {}: the outcome of jobs {span} is unknown",
-                self.name
-            ))
-            .help("they are held: see whether they took effect, and mend the action, which returned without reporting them")),
-            _ => Ok(()),
-        }
+        let stuck = standing.stuck.filter(|_| standing.settled < position);
+        stuck.map_or(Ok(()), |stuck| Err(stuck.error(&self.name)))
     }
 
     /// Returns when every job up to `position` is settled, in the lane's own time.
@@ -224,6 +239,9 @@ pub fn start_lane(
         hands: Hands::default(),
         retries: Retries::new(ordering),
         unknown: Spans::default(),
+        held: Spans::default(),
+        paused: is_paused(store.as_ref(), &name),
+        attendance: settings.operator.attend(id),
         pace: rate.map(|rate| Pace::new(rate, clock.elapsed())),
         tick: None,
     };

@@ -18,7 +18,8 @@ use super::settle::Close;
 use crate::destination::{Action, Piece, Queue, QueueFeed, Rows, Then, Thens, Toolkit};
 use crate::error::{Error, Result};
 use crate::event::{Block, FormatId, LaneId};
-use crate::position::Position;
+use crate::job::QueuedJob;
+use crate::position::{Position, Span};
 use crate::rows;
 use crate::source::{
     Asked, Completed, Decoded, Decoding, Format, Limits, Parked, StoreSchemas, Takes, Wanted,
@@ -60,14 +61,28 @@ pub(super) struct Loaded {
     pub(super) thens: Vec<Then>,
     /// Events that could not be decoded, and why.
     pub(super) parked: BTreeMap<Position, Error>,
+    /// Where jobs were, if the action was given jobs and all of them: elsewhere nothing is routed here.
+    pub(super) jobs: Option<Spans>,
     pub(super) close: Close,
 }
 
 /// Parked events of one load that are logged one by one; the others are counted.
 const PARKED_LOGGED_MAX: usize = 10;
 
-/// What could not be decoded so far. The load may be given up before the decoder ends.
-type AllParked = Arc<Mutex<BTreeMap<Position, Error>>>;
+/// What the decoder has done so far. The load may be given up before it ends.
+#[derive(Debug, Default)]
+struct Handed {
+    /// What could not be decoded, and why.
+    parked: BTreeMap<Position, Error>,
+    /// The jobs that the action was given, if it takes jobs.
+    jobs: Spans,
+    /// Whether it was given rows, whose positions are not noted.
+    rows: bool,
+    /// Whether that is all.
+    ended: bool,
+}
+
+type SharedHanded = Arc<Mutex<Handed>>;
 
 impl Loader {
     pub(super) fn asked(&self, takes: Takes) -> Asked {
@@ -91,12 +106,12 @@ impl Loader {
     ) -> Loaded {
         let thens = Arc::new(Thens::default());
         let (queue, feed) = Queue::new(work.spans.clone(), work.events, work.attempt);
-        let parked = AllParked::default();
+        let handed = SharedHanded::default();
         let decoder = Decoder {
             loader: self.clone(),
             takes: self.action.takes(),
             spans: work.spans,
-            parked: Arc::clone(&parked),
+            handed: Arc::clone(&handed),
         };
         let decoding = tokio::task::spawn_blocking(move || decoder.run(work.cached, feed));
         let drop_it = CancellationToken::new();
@@ -115,10 +130,17 @@ impl Loader {
             // It had time enough.
             timeout = passed(timeout) => Close::TimedOut(timed_out(timeout)),
         };
-        let parked = std::mem::take(&mut *lock(&parked));
+        let Handed {
+            parked,
+            jobs,
+            rows,
+            ended,
+        } = std::mem::take(&mut *lock(&handed));
+        let is_known = ended && !rows && self.action.takes() == Takes::Jobs;
         Loaded {
             thens: thens.take(),
             parked,
+            jobs: is_known.then_some(jobs),
             close,
         }
     }
@@ -130,7 +152,7 @@ impl Loader {
             loader: self.clone(),
             takes: Takes::Jobs,
             spans,
-            parked: AllParked::default(),
+            handed: SharedHanded::default(),
         };
         // It ends with its queue.
         drop(tokio::task::spawn_blocking(move || decoder.run(None, feed)));
@@ -195,8 +217,8 @@ fn timed_out(after: Duration) -> Error {
     )
 }
 
-fn lock(parked: &AllParked) -> std::sync::MutexGuard<'_, BTreeMap<Position, Error>> {
-    parked.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(handed: &SharedHanded) -> std::sync::MutexGuard<'_, Handed> {
+    handed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
@@ -212,7 +234,7 @@ struct Decoder {
     loader: Loader,
     takes: Takes,
     spans: Spans,
-    parked: AllParked,
+    handed: SharedHanded,
 }
 
 /// Positions between two spans of a batch that are read over; beyond that the next span is looked up.
@@ -222,14 +244,20 @@ impl Decoder {
     /// Feeds the queue to its end.
     fn run(self, cached: Option<Vec<Block>>, feed: QueueFeed) {
         match self.decode(cached, &feed) {
-            Ok(completed) => feed.finish(completed),
+            Ok(completed) => {
+                lock(&self.handed).ended = true;
+                feed.finish(completed);
+            }
             Err(Ended::Gone) => {}
             Err(Ended::Failed(error)) => {
                 // The action sees the error as the end of its queue, and fails the batch with it.
                 let _gone = !feed.push(Err(error));
             }
         }
-        let unsaid = lock(&self.parked).len().saturating_sub(PARKED_LOGGED_MAX);
+        let unsaid = lock(&self.handed)
+            .parked
+            .len()
+            .saturating_sub(PARKED_LOGGED_MAX);
         if unsaid > 0 {
             tracing::error!(spans = %self.spans, events = unsaid, "more events parked: they cannot be decoded");
         }
@@ -347,18 +375,29 @@ impl Decoder {
                         rows,
                         span,
                     };
+                    lock(&self.handed).rows = true;
                     push(feed, Piece::Rows(rows))?;
                 }
-                Decoded::Jobs(jobs) => push(feed, Piece::Jobs(jobs))?,
+                Decoded::Jobs(jobs) => {
+                    self.note(&jobs);
+                    push(feed, Piece::Jobs(jobs))?;
+                }
                 Decoded::Parked(parked) => self.park(parked),
             }
         }
         Ok(())
     }
 
+    fn note(&self, jobs: &[QueuedJob]) {
+        let mut handed = lock(&self.handed);
+        for job in jobs {
+            handed.jobs.add(Span::new(job.position, job.position));
+        }
+    }
+
     fn park(&self, parked: Parked) {
         let reason = Error::invalid(parked.reason).at(&parked.trigger);
-        let mut all = lock(&self.parked);
+        let all = &mut lock(&self.handed).parked;
         if all.len() < PARKED_LOGGED_MAX {
             tracing::error!(position = parked.position.0, table = %parked.trigger, reason = %reason, "event parked: it cannot be decoded");
         }

@@ -19,6 +19,7 @@ mod hands;
 mod telling;
 mod runner;
 mod resume;
+mod orders;
 mod lane;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::destination::Ordering;
 use crate::error::Result;
 use crate::job::{Status, Transition};
+use crate::operate::is_held;
 use crate::position::{Position, Span};
 use crate::spans::Spans;
 use crate::store::{Lane, OpenSpan};
@@ -42,6 +43,7 @@ impl Runner {
                     let batch = executing.entry((open.attempt, open.at));
                     batch.or_default().push(open.span);
                 }
+                Status::Awaiting if is_held(&open) => self.held.add(open.span),
                 Status::Failed | Status::Awaiting => self.wait_for(open.span, open.attempt, now),
                 Status::Unknown => self.hold_unknown(&open),
                 Status::Succeeded | Status::Discarded | Status::Acknowledged => {}
@@ -65,15 +67,18 @@ impl Runner {
         executing: BTreeMap<Batch, Vec<Span>>,
         now: Timestamp,
     ) -> Result<()> {
-        let crashes = self.crashes(&executing)?;
-        for ((attempts, _), spans) in executing {
+        let mut sizes = BTreeMap::new();
+        let crashes = self.crashes(&executing, &mut sizes)?;
+        for (batch, spans) in executing {
+            let attempts = batch.0;
             let is_suspect = spans.iter().any(|span| {
                 crashes
                     .get(&span.first)
                     .is_some_and(|crashes| *crashes >= CRASHES_MAX)
             });
             if is_suspect {
-                self.suspect(&spans, attempts, now).await?;
+                let jobs = sizes.get(&batch).copied().unwrap_or_default();
+                self.suspect(&spans, jobs, attempts, now).await?;
             } else {
                 spans
                     .into_iter()
@@ -85,7 +90,11 @@ impl Runner {
 
     /// How often in a row the process ended while these spans were executing, by their first position. Only what has
     /// been executed often enough is looked up: that reads the history.
-    fn crashes(&self, executing: &BTreeMap<Batch, Vec<Span>>) -> Result<BTreeMap<Position, u32>> {
+    fn crashes(
+        &self,
+        executing: &BTreeMap<Batch, Vec<Span>>,
+        sizes: &mut BTreeMap<Batch, u64>,
+    ) -> Result<BTreeMap<Position, u32>> {
         let often = executing
             .iter()
             .filter(|((attempts, _), _)| *attempts >= CRASHES_MAX);
@@ -94,30 +103,39 @@ impl Runner {
             Ordering::Ordered => BTreeMap::new(),
             Ordering::Unordered => often.map(|first| (first, 0)).collect(),
         };
-        let (Some(first), Some(last)) = (crashes.keys().next(), crashes.keys().next_back()) else {
+        if crashes.is_empty() {
             return Ok(crashes);
-        };
-        let all = Span::new(*first, *last);
+        }
+        // What else was in the same batch may have been settled meanwhile, before or behind.
+        let all = Span::new(Position::FIRST, Position::MAX);
         for transition in self
             .loader
             .store
             .transitions(Some(self.id), all, usize::MAX)?
         {
+            let is_begun = transition.status == Status::Executing;
+            if is_begun {
+                let batch = (transition.attempt, Some(transition.at));
+                *sizes.entry(batch).or_default() += transition.span.len();
+            }
             let touched = crashes.range_mut(transition.span.first..=transition.span.last);
             for (_, crashes) in touched {
-                *crashes = match transition.status {
-                    Status::Executing => *crashes + 1,
-                    _ => 0,
-                };
+                *crashes = if is_begun { *crashes + 1 } else { 0 };
             }
         }
         Ok(crashes)
     }
 
-    /// Has a suspected batch tried in halves, each alone; a single job is held.
-    async fn suspect(&mut self, spans: &[Span], attempts: u32, now: Timestamp) -> Result<()> {
+    /// Has what is left of a suspected batch of so many `jobs` tried in halves, each alone; a job that was alone is held.
+    async fn suspect(
+        &mut self,
+        spans: &[Span],
+        jobs: u64,
+        attempts: u32,
+        now: Timestamp,
+    ) -> Result<()> {
         if let [span] = spans
-            && span.len() == 1
+            && jobs == 1
         {
             return self.quarantine(*span, attempts).await;
         }

@@ -200,10 +200,6 @@ impl Retries {
     }
 
     /// Takes the positions of `span` out; what waits beside them goes on to.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "operators' commands will ask for it")
-    )]
     pub(super) fn take_out(&mut self, span: Span) {
         let before = self.waiting.range(..span.first).next_back();
         let before = before.map(|(first, _)| *first);

@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::event::LaneId;
 use crate::job::{Status, Transition};
 use crate::log::Receipt;
+use crate::operate::{Ask, Attendance};
 use crate::position::{Position, Span};
 use crate::queue::{Batch, BatchLimits};
 use crate::schedule::Schedule;
@@ -48,6 +49,12 @@ pub(super) struct Runner {
     pub(super) retries: Retries,
     /// Jobs of unknown outcome, held for an operator.
     pub(super) unknown: Spans,
+    /// Jobs that an operator paused.
+    pub(super) held: Spans,
+    /// Whether an operator paused the action as a whole.
+    pub(super) paused: bool,
+    /// What operators ask.
+    pub(super) attendance: Attendance,
     /// How fast loads may begin; none without a limit.
     pub(super) pace: Option<Pace>,
     /// When the schedule lets the next batch go; none for a realtime action.
@@ -68,6 +75,8 @@ enum Wake {
     Look,
     /// A load came to its end.
     Ended(Box<Ended>),
+    /// An operator asks something.
+    Asked(Box<Ask>),
 }
 
 impl Runner {
@@ -81,6 +90,7 @@ impl Runner {
             match self.wait(signs).await? {
                 Wake::Look => {}
                 Wake::Ended(ended) => self.settle(*ended).await?,
+                Wake::Asked(ask) => self.obey(*ask, &mut filing).await,
             }
         }
         Ok(())
@@ -128,7 +138,9 @@ impl Runner {
 
     /// Whether there is room for a load.
     fn may_begin(&self) -> bool {
-        !self.stop.is_cancelled() && self.hands.has_room(self.load_limits.max_concurrency)
+        !self.stop.is_cancelled()
+            && !self.paused
+            && self.hands.has_room(self.load_limits.max_concurrency)
     }
 
     /// How long the rate limit wants the next load to wait.
@@ -215,6 +227,7 @@ impl Runner {
             events: work.events,
             attempt: work.attempt,
             alone,
+            cancel: cancel.clone(),
         };
         let (loader, watermark) = (self.loader.clone(), self.watermark.clone());
         let (clock, timeout) = (Arc::clone(&self.clock), self.load_limits.timeout);
@@ -240,6 +253,7 @@ impl Runner {
                 attempt: hand.attempt,
                 thens: &loaded.thens,
                 parked: &loaded.parked,
+                jobs: loaded.jobs.as_ref(),
                 close: &loaded.close,
                 at: self.clock.now(),
             },
@@ -331,21 +345,21 @@ impl Runner {
     /// Whoever waits for a flush must hear that only an operator can finish it.
     fn say_when_stuck(&self, filing: &Filing) {
         let asked = self.asked_upto();
+        if asked == Position::ZERO || self.hands.touch(asked) {
+            return;
+        }
         let done = self.retries.is_empty_upto(asked)
-            && !self.hands.touch(asked)
             && filing.batch.span().is_none()
             && filing.read_upto() >= asked;
-        let held = self
-            .unknown
-            .next_at(Position::FIRST)
-            .filter(|first| *first <= asked);
-        let unknown = self
-            .unknown
-            .as_slice()
-            .first()
-            .filter(|_| done && held.is_some());
-        if let Some(span) = unknown {
-            let stuck = Some(Stuck::Unknown(*span));
+        let first = |held: &Spans| {
+            let first = held.as_slice().first().copied();
+            first.filter(|held| done && held.first <= asked)
+        };
+        let paused = self.paused.then_some(Stuck::Paused);
+        let unknown = first(&self.unknown).map(Stuck::Unknown);
+        let held = first(&self.held).map(Stuck::Held);
+        let stuck = paused.or(unknown).or(held);
+        if stuck.is_some() {
             self.standing.send_modify(|standing| standing.stuck = stuck);
         }
     }
@@ -372,6 +386,8 @@ impl Runner {
             () = self.stop.cancelled(), if !stopping => Ok(Wake::Look),
             // What is settled makes room, for the next load and in the store.
             ended = self.hands.ended() => Ok(Wake::Ended(Box::new(ended?))),
+            // What an operator decides goes before what is due.
+            Some(ask) = self.attendance.asked.recv() => Ok(Wake::Asked(Box::new(ask))),
             // Somebody wants everything loaded now.
             () = flush_asked(&self.flush), if !stopping => Ok(Wake::Look),
             // A batch, a tick or a retry has come of age.

@@ -38,6 +38,8 @@ pub(super) struct Ended<'a> {
     pub(super) thens: &'a [Then],
     /// Events that could not be decoded, and why.
     pub(super) parked: &'a BTreeMap<Position, Error>,
+    /// Where jobs were, when that is known: elsewhere nothing is routed to the action.
+    pub(super) jobs: Option<&'a Spans>,
     pub(super) close: &'a Close,
     pub(super) at: Timestamp,
 }
@@ -123,6 +125,14 @@ pub(super) fn settle(ended: &Ended<'_>, rules: &Rules) -> Settled {
                     report(&mut parts, Span::new(at, at), &outcome, own, &mut settled);
                 }
             }
+        }
+    }
+    // What an ordered action failed with has to come back as the same span, with what is no job in it.
+    let whole = rules.ordering == Ordering::Ordered && !matches!(ended.close, Close::Returned);
+    if let Some(jobs) = ended.jobs.filter(|_| !whole) {
+        let none = Outcome::new(Status::Succeeded, None);
+        for span in ended.spans.minus(jobs).iter() {
+            parts.decide_open(span, &none);
         }
     }
     parts.decide_rest(&judge.unreported(ended.close));
@@ -260,6 +270,12 @@ impl Parts {
         agrees
     }
 
+    /// Decides what of `span` is not decided.
+    fn decide_open(&mut self, span: Span, outcome: &Outcome) {
+        // Whether the rest had come out the same is of no interest: nobody reported this.
+        let _agrees = self.decide(span, outcome);
+    }
+
     fn decide_rest(&mut self, outcome: &Outcome) {
         for (_, decided) in self.0.values_mut() {
             decided.get_or_insert_with(|| outcome.clone());
@@ -352,6 +368,7 @@ mod tests {
         on_unknown: OnUnknown,
         spans: Vec<Span>,
         decided: Vec<Span>,
+        jobs: Option<Spans>,
         attempt: u32,
         ordering: Ordering,
         max_retries: Option<u32>,
@@ -366,6 +383,7 @@ mod tests {
                 on_unknown: OnUnknown::Hold,
                 spans: vec![span(1, 10)],
                 decided: Vec::new(),
+                jobs: None,
                 attempt: 1,
                 ordering: Ordering::Ordered,
                 max_retries: None,
@@ -389,6 +407,7 @@ mod tests {
                 attempt: self.attempt,
                 thens: &self.thens,
                 parked: &parked.collect(),
+                jobs: self.jobs.as_ref(),
                 close: &self.close,
                 at: Timestamp(0),
             };
@@ -553,6 +572,24 @@ mod tests {
         ];
         assert_eq!(load.parts(), expected);
         assert_eq!(load.settle().foreign, [span(7, 7)]);
+    }
+
+    #[test]
+    fn a_position_without_a_job_is_neither_unknown_nor_failed() {
+        for ordering in [Ordering::Unordered, Ordering::Ordered] {
+            let load = Load {
+                thens: vec![Then::succeeded(Position(4))],
+                jobs: Some(Spans::from_iter([span(4, 4), span(6, 6)])),
+                ordering,
+                ..Load::default()
+            };
+            let expected = [
+                (span(1, 5), Status::Succeeded),
+                (span(6, 6), Status::Unknown),
+                (span(7, 10), Status::Succeeded),
+            ];
+            assert_eq!(load.parts(), expected);
+        }
     }
 
     #[test]

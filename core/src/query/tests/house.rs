@@ -59,7 +59,7 @@ impl Decoding for Raw {
         let events = block.body.iter().take_while(|byte| **byte != 0);
         for (position, schema) in (block.first.0..).map(Position).zip(events) {
             let schema = SchemaId(u32::from(*schema));
-            if wanted.span.contains(position) && (wanted.schema)(schema) {
+            if wanted.has(position) && (wanted.schema)(schema) {
                 let seq = Arc::new(UInt64Array::from(vec![position.0])) as _;
                 let operation = Arc::new(StringArray::from(vec!["insert"])) as _;
                 let rows = RecordBatch::try_from_iter([("_seq", seq), ("_op", operation)]);

@@ -2,7 +2,11 @@
 //! what the test says. Time stands still unless everybody waits: see [`StandingTime`].
 
 mod batches;
+mod crashes;
 mod failures;
+mod follow_ups;
+mod limits;
+mod orders;
 mod restarts;
 mod retention;
 
@@ -26,6 +30,7 @@ use crate::flow::Route;
 use crate::gateway::Registry;
 use crate::job::Status;
 use crate::log::Retention;
+use crate::operate::Operator;
 use crate::position::{Position, Span};
 use crate::queue::BatchLimits;
 use crate::schedule::{Backoff, Interval, Schedule};
@@ -128,8 +133,16 @@ enum Turn {
     FailOne(u64),
     /// Reports everything as failed, and asks to be left alone for this long.
     FailFor(Duration),
+    /// Reports these positions as failed and the rest as succeeded.
+    FailThese(Vec<u64>),
     /// Succeeds when it is told.
     Wait(Arc<Notify>),
+    /// Never ends when this number is in the batch, else succeeds.
+    WaitWith(i64),
+    /// Blocks its thread until it is told.
+    Block(std::sync::mpsc::Receiver<()>),
+    /// Succeeds, and besides reports a job that it was not given, and one again as failed.
+    Lie,
 }
 
 /// What the action saw of a batch.
@@ -179,6 +192,7 @@ impl Action for Scripted {
             numbers.extend_from_slice(column.unwrap().values());
         }
         let span = queue.span();
+        let seen_numbers = numbers.clone();
         let seen = Seen {
             span,
             attempt: queue.attempt(),
@@ -210,6 +224,30 @@ impl Action for Scripted {
             Turn::FailFor(pause) => {
                 let error = Error::unavailable("the harbour is closed");
                 then.send(Then::failed(all, error).retry_after(pause));
+            }
+            Turn::FailThese(positions) => {
+                let own = positions
+                    .into_iter()
+                    .filter(|own| span.contains(Position(*own)));
+                for position in own {
+                    let error = Error::unavailable("this one is too heavy");
+                    then.send(Then::failed(Position(position), error));
+                }
+                then.send(Then::succeeded(all));
+            }
+            Turn::WaitWith(number) if seen_numbers.contains(&number) => {
+                std::future::pending::<()>().await;
+            }
+            Turn::WaitWith(_) => then.send(Then::succeeded(all)),
+            Turn::Block(told) => {
+                told.recv().unwrap();
+                then.send(Then::succeeded(all));
+            }
+            Turn::Lie => {
+                then.send(Then::succeeded(all));
+                let late = || Error::unavailable("too late");
+                then.send(Then::failed(Position(span.last.0 + 1), late()));
+                then.send(Then::failed(span.first, late()));
             }
             Turn::Wait(told) => {
                 told.notified().await;
@@ -292,6 +330,7 @@ impl Setup {
             seen: seen_in,
             store: OnceLock::from(Arc::clone(&store)),
         });
+        let operator = Operator::new(Arc::clone(&store), Arc::clone(&clock));
         let routes = [Route::between("shop/numbers", "lake")];
         let routing = Routing::new(Arc::clone(&store), &routes, "lake", action.as_ref());
         let settings = LaneSettings {
@@ -301,6 +340,7 @@ impl Setup {
             batch: self.batch,
             load: self.limits.settle(self.ordering),
             registry: Arc::new(Registry::default()),
+            operator: operator.clone(),
             toolkit: Toolkit::by_hand("lake/append", store.id(), Arc::clone(&clock)),
             routing: Arc::new(routing),
             limits: Limits::default(),
@@ -315,6 +355,7 @@ impl Setup {
             other,
             clock,
             lane,
+            operator,
             seen,
         }
     }
@@ -328,6 +369,7 @@ struct Lab {
     other: SchemaId,
     clock: Arc<dyn Clock>,
     lane: LaneHandle,
+    operator: Operator,
     seen: mpsc::UnboundedReceiver<Seen>,
 }
 

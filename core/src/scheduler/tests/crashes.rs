@@ -1,0 +1,92 @@
+//! A process that ends while it loads, again and again.
+
+use super::*;
+
+fn setup() -> Setup {
+    Setup {
+        ordering: Ordering::Unordered,
+        ..Setup::default()
+    }
+}
+
+/// Scenario 21
+#[tokio::test(start_paused = true)]
+async fn what_was_in_hand_when_the_process_ended_is_loaded_again_at_once() {
+    let never = Turn::Wait(Arc::new(Notify::new()));
+    let mut lab = setup().turns([never]).open();
+    lab.append(10);
+    lab.next().await;
+    let store = Arc::clone(&lab.store);
+    drop(lab);
+    let mut lab = setup().open_over(store);
+    let again = lab.next().await;
+    assert_eq!(
+        (again.span, again.attempt, again.at),
+        (span(1, 10), 2, Duration::ZERO)
+    );
+}
+
+/// Scenario 23
+#[tokio::test(start_paused = true)]
+async fn what_was_reported_before_a_crash_stays_final_and_the_rest_is_loaded_again() {
+    let mut lab = setup().hourly().turns([Turn::FailThese(vec![2, 4])]).open();
+    lab.append(10);
+    lab.next().await;
+    lab.settled(1).await;
+    let store = Arc::clone(&lab.store);
+    drop(lab);
+    let mut lab = setup().open_over(Arc::clone(&store));
+    assert_eq!(lab.next().await.numbers, [2, 4]);
+    lab.settled(10).await;
+    let finals = |position| {
+        let own = store
+            .transitions(None, span(position, position), 100)
+            .unwrap();
+        own.iter().filter(|t| t.status.is_settled()).count()
+    };
+    assert!((1..=10).all(|position| finals(position) == 1));
+}
+
+/// Loads until the process ends of it; whether it did.
+async fn one_process(store: &Arc<dyn Store>, poison: i64) -> bool {
+    let turns = std::iter::repeat_with(|| Turn::WaitWith(poison)).take(100);
+    let mut lab = setup().turns(turns).open_over(Arc::clone(store));
+    let head = Position(store.durable().upto().0);
+    loop {
+        tokio::select! {
+            biased;
+            seen = lab.seen.recv() => if seen.unwrap().numbers.contains(&poison) {
+                return true;
+            },
+            flushed = lab.lane.flush(head) => {
+                assert!(flushed.is_err(), "the poisonous job is held");
+                assert_eq!(lab.lane.counters.quarantined.get(), 1);
+                return false;
+            }
+        }
+    }
+}
+
+/// Scenario 33
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ends_the_process_is_found_and_held_and_the_others_are_loaded() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Retention::default()).unwrap());
+    let lab = setup().hourly().open_over(Arc::clone(&store));
+    lab.append(8);
+    lab.lane.stop().await.unwrap();
+    let mut crashes = 0;
+    while one_process(&store, 3).await {
+        crashes += 1;
+        assert!(crashes < 20);
+    }
+    assert_eq!(
+        crashes,
+        3 + 3,
+        "three ends to suspect eight jobs, three to find the one"
+    );
+    let lane = store.lanes().remove(0);
+    let held = lane.open().filter(|open| !open.status.is_settled());
+    let held: Vec<_> = held.map(|open| (open.span, open.status)).collect();
+    assert_eq!(held, [(span(3, 3), Status::Unknown)]);
+    assert_eq!(lane.touched_upto(), Position(8));
+}
