@@ -96,8 +96,11 @@ fn through_vec(producers: usize, batch: usize) {
     });
 }
 
+/// Sends all runs through one kind of hand-off: with so many producers, in batches of so many.
+type Through = fn(usize, usize);
+
 fn lane(criterion: &mut Criterion) {
-    let kinds: [(&str, fn(usize, usize)); 4] = [
+    let kinds: [(&str, Through); 4] = [
         ("ring", through_ring),
         ("crossbeam-channel", through_crossbeam),
         ("flume", through_flume),

@@ -225,7 +225,7 @@ async fn trade() -> Result<Vec<String>> {
 
 /// Both actions, told of at least one sale.
 #[tokio::main]
-pub async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     for line in trade().await? {
         writeln!(std::io::stdout(), "{line}")
             .map_err(|error| Error::stopped("nobody reads this").because(error))?;

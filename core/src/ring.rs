@@ -100,20 +100,20 @@ struct Slot<T> {
 #[repr(align(128))]
 struct Padded<T>(T);
 
+#[expect(
+    unsafe_code,
+    reason = "slots are written and read by turns that their stamps decide"
+)]
 // SAFETY: values cross from the thread that offers to the thread that takes, hence `T: Send`. No two threads touch a
 // slot's value at once: a place is claimed by one producer, filled before it is stamped, taken by the only consumer
 // after, and claimed again only when `head` has passed it. No thread is ever given a reference to a value in the ring.
-#[expect(
-    unsafe_code,
-    reason = "slots are written and read by turns that their stamps decide"
-)]
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-// SAFETY: as above; the ring owns the values in it.
 #[expect(
     unsafe_code,
     reason = "slots are written and read by turns that their stamps decide"
 )]
+// SAFETY: as above; the ring owns the values in it.
 unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T> Ring<T> {

@@ -110,7 +110,7 @@ pub(crate) struct Listing {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ListCommand {
     /// List what the filters let through (the default).
-    List(FilterArgs),
+    List(Box<FilterArgs>),
     /// Show one, by its id or position.
     Show {
         /// An id of 27 characters, or a position.

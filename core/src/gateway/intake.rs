@@ -42,10 +42,13 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     schemas: Mutex<HashMap<About, SchemaId>>,
     /// Schemas of events that call nothing by name: by trigger, then by version.
-    plain: RwLock<HashMap<Arc<str>, Vec<(Option<Arc<str>>, SchemaId)>>>,
+    plain: RwLock<HashMap<Arc<str>, ByVersion>>,
     tickets: AtomicU64,
     rejections: AtomicU64,
 }
+
+/// Schemas of one trigger, which has a handful of versions at most.
+type ByVersion = Vec<(Option<Arc<str>>, SchemaId)>;
 
 /// An extraction that is ready to be appended.
 #[derive(Debug)]

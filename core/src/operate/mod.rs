@@ -1,6 +1,6 @@
 //! What operators do with jobs: retry, discard, cancel, pause and resume them.
 //!
-//! An [`Order`] names a [`Command`] and a [`Selection`] of jobs; an [`Operator`] has it carried out. Every change leaves a
+//! An [`Order`] names a [`Command`](crate::job::Command) and a [`Selection`] of jobs; an [`Operator`] has it carried out. Every change leaves a
 //! transition that names the command. Where a lane runs, its own task decides, between two of its loads' reports, so
 //! that no order can contradict what is being recorded; where it does not, the order is recorded right away.
 //!
