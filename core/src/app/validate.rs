@@ -58,8 +58,9 @@ impl Validation {
             for trigger in settings.source.triggers() {
                 let own = trigger.name().to_owned();
                 let path = format!("{path}/triggers/{own}");
-                self.trigger_name(&path, &own, &mut triggers);
-                self.mode(&path, trigger.mode(), &settings.versions());
+                let mode = trigger.mode();
+                self.trigger_name(&path, &own, &mode, &mut triggers);
+                self.mode(&path, mode, &settings.versions());
             }
         }
     }
@@ -108,9 +109,11 @@ impl Validation {
     }
 
     /// Triggers may be called as tables are; what separates and what stands for others is not theirs.
-    fn trigger_name(&self, path: &str, name: &str, seen: &mut BTreeSet<String>) {
+    /// Only a change stream, whose events name their tables themselves, stands for all of them.
+    fn trigger_name(&self, path: &str, name: &str, mode: &Mode, seen: &mut BTreeSet<String>) {
+        let is_all = name == "*" && matches!(mode, Mode::Cdc(_));
         let is_long = !(1..=TRIGGER_NAME_BYTES_MAX).contains(&name.len());
-        if is_long || name.contains(['/', '*']) {
+        if !is_all && (is_long || name.contains(['/', '*'])) {
             self.add(path, "not a name", "use 1 to 255 bytes, without / and *");
         }
         if !seen.insert(name.to_owned()) {

@@ -1,9 +1,11 @@
 //! Everything that is wrong with an application is said at once.
 
 use super::*;
+use crate::door::Door;
 use crate::service::Toolkit as Hooks;
 use crate::source::{
-    Event, ExtractHttp, ExtractMessage, Message, Mode, Request, Route, SourceOptions, Subscription,
+    Event, ExtractHttp, ExtractMessage, Listen, Listening, Message, Mode, Request, Route,
+    SourceOptions, Subscription,
 };
 use crate::version::Versions;
 
@@ -12,6 +14,14 @@ use crate::version::Versions;
 enum Way {
     Http(&'static str, Route),
     Message(&'static str),
+    Changes(&'static str),
+}
+
+#[async_trait]
+impl Listen for Way {
+    async fn listen(&self, _: Door, _: Listening) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -31,7 +41,7 @@ impl ExtractMessage for Way {
 impl Trigger for Way {
     fn name(&self) -> &str {
         match self {
-            Way::Http(name, _) | Way::Message(name) => name,
+            Way::Http(name, _) | Way::Message(name) | Way::Changes(name) => name,
         }
     }
 
@@ -48,6 +58,7 @@ impl Trigger for Way {
                 },
                 extract: self,
             },
+            Way::Changes(_) => Mode::Cdc(self),
         }
     }
 }
@@ -163,6 +174,22 @@ fn what_only_looks_reserved_is_not() {
         ..Web::default()
     };
     with_store().source(web).build().unwrap();
+}
+
+/// The events of a change stream name their tables themselves.
+#[test]
+fn only_a_change_stream_may_be_called_as_everything() {
+    let called = |trigger| {
+        let triggers = vec![trigger];
+        with_store().source(Web {
+            triggers,
+            ..Web::default()
+        })
+    };
+    called(Way::Changes("*")).build().unwrap();
+    for trigger in [http("*", Route::post("/all")), Way::Changes("public.*")] {
+        assert!(said(called(trigger)).contains(": not a name"));
+    }
 }
 
 /// CON-08: one name may be a source and a destination.
