@@ -1,7 +1,7 @@
 //! Blacksmith's destinations: where events are loaded.
 //!
 //! - [`parquet`]: the change log of each table, as Parquet files in a folder or an object store.
-//! - [`file`]: jobs as lines of JSON in files of a folder.
+//! - [`mod@file`]: jobs as lines of JSON in files of a folder.
 //! - [`http`]: jobs by requests to an endpoint.
 //! - [`stdout`]: jobs as lines of JSON on standard output.
 //! - [`blackhole`]: jobs, to nowhere.
