@@ -243,3 +243,43 @@ fn unserved(intake: &Intake, trigger: &str) -> Error {
     ))
     .help("build with the feature http")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Source, SourceOptions, Trigger};
+
+    #[derive(Debug)]
+    struct Ticks(Option<Interval>);
+
+    impl Source for Ticks {
+        fn name(&self) -> &str {
+            "ticks"
+        }
+
+        fn options(&self) -> SourceOptions {
+            SourceOptions {
+                interval: self.0.clone(),
+                ..SourceOptions::default()
+            }
+        }
+
+        fn triggers(&self) -> Vec<Arc<dyn Trigger>> {
+            Vec::new()
+        }
+    }
+
+    /// SRC-02 TRG-05
+    #[test]
+    fn a_cron_trigger_runs_at_its_own_interval_else_its_sources_else_hourly() {
+        let daily = || Interval::parse("@daily").ok();
+        let weekly = || Interval::parse("@weekly").ok();
+        let of = |source, own| {
+            let settings = SourceSettings::of(Arc::new(Ticks(source)));
+            interval_of(&settings, own).as_str().to_owned()
+        };
+        assert_eq!(of(daily(), weekly()), "@weekly");
+        assert_eq!(of(daily(), None), "@daily");
+        assert_eq!(of(None, None), "@every 1h");
+    }
+}

@@ -29,6 +29,11 @@ pub use queue::{Piece, Queue, QueueFeed, Rows};
 pub use then::{Jobs, Outcome, Then, Thens};
 pub use typed::{TypedAction, TypedJob, TypedQueue};
 
+/// What a destination is called where kinds of parts are told apart.
+pub const INTERFACE_DESTINATION: &str = "destination";
+/// What an action is called there: its address follows the same form, `destination/action`.
+pub const INTERFACE_ACTION: &str = "destination/action";
+
 /// A named system that events are loaded into, as a group of actions.
 ///
 /// # Contract

@@ -260,7 +260,7 @@ async fn a_sub_event_has_its_own_jobs_and_names_its_parent() {
     );
 }
 
-/// ACT-03
+/// ACT-03 CON-10 CON-12
 #[tokio::test]
 async fn marshal_may_write_pass_over_or_reject_and_a_rejection_leaves_the_event_and_its_siblings() {
     let house = House::open(&[Route::between("web", "crm")], true, Versions::default());
@@ -344,4 +344,46 @@ async fn an_event_takes_its_sources_default_version_and_one_of_an_unknown_versio
     let told = house.told().await;
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].event.origin.version.as_deref(), Some("v1"));
+}
+
+/// A payload that becomes what it is told by its toolkit.
+#[derive(Debug)]
+struct Curious;
+
+impl crate::call::Marshal for Curious {
+    fn marshal(&self, toolkit: &Toolkit) -> Result<Job> {
+        let lane = toolkit.job_id.and_then(|id| id.lane());
+        let ticket = |id: Option<crate::id::Id>| id.and_then(|id| id.ticket_number());
+        let same = ticket(toolkit.job_id) == ticket(toolkit.event_id);
+        toolkit.logger.in_scope(|| tracing::info!("looked"));
+        Ok(Job {
+            data: Some(Json::of(&(
+                toolkit.service.name,
+                lane.map(|lane| lane.0),
+                same,
+            ))?),
+            ..Job::default()
+        })
+    }
+}
+
+/// TKT-01 TKT-02 TKT-03 TKT-04 LOG-01
+#[tokio::test]
+async fn a_payload_knows_its_service_its_event_and_its_job_while_it_is_marshalled() {
+    let house = House::open(&[], false, Versions::default());
+    let event = Event::default().call("crm", Call::new("notify", Curious));
+    let taken = house.take(event).unwrap();
+    let lane = taken.events[0].jobs[0].id.lane().unwrap().0;
+    let expected = format!("[\"blacksmith-gateway\",{lane},true]");
+    assert_eq!(said(&house.told().await), [("null", &*expected)]);
+}
+
+/// DST-05 DST-05b
+#[test]
+fn destinations_and_actions_are_called_as_the_model_calls_them() {
+    use crate::destination::{INTERFACE_ACTION, INTERFACE_DESTINATION};
+    assert_eq!(
+        (INTERFACE_DESTINATION, INTERFACE_ACTION),
+        ("destination", "destination/action")
+    );
 }

@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(schedule.max_retries, 72);
     }
 
+    /// CON-09 OPT-03 ACT-02 SCH-04 SCH-05
     #[test]
     fn an_action_overrides_its_destination_field_by_field() {
         let destination = PartialSchedule {
@@ -205,6 +206,7 @@ mod tests {
         assert!(!with(0).may_retry(1));
     }
 
+    /// SCH-02
     #[test]
     fn a_scheduled_action_retries_at_its_interval() {
         let retry = Schedule::default().retry_at(3, NOW, 7);

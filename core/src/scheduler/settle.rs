@@ -431,6 +431,7 @@ mod tests {
         Error::unavailable("disk full")
     }
 
+    /// THN-01 THN-04
     #[test]
     fn a_report_without_jobs_speaks_of_every_job_not_reported_yet() {
         let load = Load {
@@ -466,6 +467,7 @@ mod tests {
         }
     }
 
+    /// THN-02 STA-04
     #[test]
     fn jobs_reported_one_by_one_in_any_order_become_one_span_again() {
         let order = [7, 2, 9, 1, 10, 3, 8, 5, 4, 6];
@@ -478,6 +480,7 @@ mod tests {
         assert_eq!(load.parts(), [(span(1, 10), Status::Succeeded)]);
     }
 
+    /// THN-03 SCH-03 STA-05 STA-06
     #[test]
     fn an_ordered_range_is_given_up_only_when_max_retries_was_set() {
         let status = |attempt, ordering, max_retries| {

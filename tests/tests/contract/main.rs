@@ -1,6 +1,8 @@
 //! What each part promises, held against real servers.
 
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod values;

@@ -9,6 +9,7 @@ use crate::arrange::{SOON, arrange, assert_silent_about};
 const TABLE: &str = "create table t (id int primary key, v text);
                      insert into t select n, 'before' from generate_series(1, 5000) n";
 
+/// TRG-06
 #[test]
 fn each_start_takes_up_where_the_last_one_was() {
     let (db, pipeline) = arrange("restarts", TABLE);
@@ -23,6 +24,7 @@ fn each_start_takes_up_where_the_last_one_was() {
     assert_eq!(pipeline.lake().rows(), 5400, "every row once");
 }
 
+/// TRG-07
 #[test]
 fn a_terminated_program_ends_with_0_and_says_no_secret() {
     let canary = "canary-row-value";

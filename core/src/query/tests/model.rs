@@ -683,7 +683,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// STO-02 STO-05 STO-06 STA-08 CON-07
+    /// STO-02 STO-05 STO-06 STA-08 CON-07 STA-01
     #[test]
     fn whatever_happens_queries_say_what_one_row_per_job_would(
         steps in proptest::collection::vec((step(), any::<u64>()), 1..60),

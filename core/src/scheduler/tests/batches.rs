@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// SCH-01
 #[tokio::test(start_paused = true)]
 async fn a_batch_closes_by_rows_at_once_and_what_is_left_by_age() {
     let mut lab = Setup::default().open();
@@ -42,6 +43,7 @@ async fn several_blocks_gather_into_one_batch() {
     assert_eq!(seen.at.as_secs(), 10, "the age of the oldest decides");
 }
 
+/// STA-03
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_recorded_as_executing_before_it_is_loaded() {
     let mut lab = Setup::default().open();
@@ -77,6 +79,7 @@ async fn the_action_gets_its_own_events_of_a_mixed_batch() {
     lab.settled(10).await;
 }
 
+/// ACT-07
 #[tokio::test(start_paused = true)]
 async fn a_scheduled_lane_waits_for_its_tick_and_takes_all_that_gathered() {
     let mut lab = Setup::default().hourly().open();

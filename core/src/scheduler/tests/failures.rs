@@ -102,6 +102,7 @@ async fn a_panic_of_the_action_fails_its_batch_and_nothing_else() {
     assert!(history[1].error.as_ref().unwrap().contains("a bug"));
 }
 
+/// THN-08 STA-07
 #[tokio::test(start_paused = true)]
 async fn jobs_of_unknown_outcome_are_held_and_others_go_on() {
     let mut lab = Setup::default().turns([Turn::Omit(4)]).open();

@@ -188,7 +188,7 @@ fn named<'a>(seen: &'a [(String, QueuedJob)], name: &str) -> Vec<&'a QueuedJob> 
     own.map(|(_, job)| job).collect()
 }
 
-/// THN-05 THN-07 THN-09 JOB-05
+/// THN-05 THN-07 THN-09 JOB-05 CON-13
 #[tokio::test(start_paused = true)]
 async fn a_follow_up_names_its_event_and_its_parent_and_copies_what_it_leaves_out() {
     let mut house = House::open(memory(), false);

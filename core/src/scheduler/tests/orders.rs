@@ -50,6 +50,7 @@ impl Lab {
     }
 }
 
+/// STA-02
 #[tokio::test(start_paused = true)]
 async fn a_failed_job_that_is_retried_does_not_wait_for_its_interval() {
     let mut lab = quiet().turns([Turn::FailOne(4)]).open();
