@@ -96,7 +96,7 @@ pub struct Copying {
     /// Where the first snapshot of this table became consistent: changes committed at or after it
     /// are kept.
     pub from_lsn: u64,
-    /// What that snapshot sees (`pg_current_snapshot()`).
+    /// What that snapshot sees (`pg_current_snapshot()`): `xmin:xmax:running,running`.
     pub snapshot: String,
     /// The ranges it was divided into.
     pub ranges: Vec<Range>,

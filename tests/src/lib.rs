@@ -30,8 +30,9 @@ pub fn target_dir() -> PathBuf {
     let found = program
         .ancestors()
         .find(|dir| dir.join("CACHEDIR.TAG").exists());
+    // Without dots: processes are looked for by their folders.
     found.map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")),
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
         PathBuf::from,
     )
 }

@@ -15,6 +15,7 @@
 //!   table is copied from the beginning.
 
 mod copy;
+mod cut;
 mod plan;
 
 use std::collections::{HashMap, VecDeque};
@@ -40,6 +41,7 @@ use crate::state::{self, Copying, Phase, TableState};
 use crate::tables::Tables;
 
 use copy::{Copied, Copier};
+use cut::Cut;
 use plan::{Plan, Task};
 
 /// How long a slot may take to be created: the server first waits for the transactions that run.
@@ -106,14 +108,14 @@ impl Wave {
         Ok(client)
     }
 
-    /// What it sees, as `pg_current_snapshot()` writes it.
-    async fn sees(client: &SqlClient) -> Result<String> {
+    /// What it sees.
+    async fn sees(client: &SqlClient) -> Result<Cut> {
         let sql = "select pg_current_snapshot()::text";
         let rows = client.query("reading the snapshot", sql, &[]).await?;
         let row = rows
             .first()
             .ok_or_else(|| Error::unavailable("the server describes no snapshot"))?;
-        Ok(row.get(0))
+        row.get::<_, String>(0).parse()
     }
 }
 
@@ -165,7 +167,7 @@ pub(crate) struct Snapshots {
 #[derive(Debug)]
 pub(crate) struct Described {
     tables: Vec<(TableInfo, SchemaId, bool)>,
-    sees: String,
+    sees: Cut,
 }
 
 impl Snapshots {
@@ -205,7 +207,7 @@ impl Snapshots {
             .map(|(table, ..)| {
                 let copying = Copying {
                     from_lsn: lsn,
-                    snapshot: described.sees.clone(),
+                    snapshot: described.sees.to_string(),
                     ranges: plan::ranges(table),
                 };
                 let state = TableState {
@@ -308,6 +310,7 @@ impl Snapshots {
                 schema: *schema,
                 binary: *binary,
                 copying: &copying,
+                first: copying.snapshot.parse()?,
                 sees: &described.sees,
             };
             let tasks = plan.tasks(&done);

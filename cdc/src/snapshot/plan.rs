@@ -8,6 +8,8 @@ use crate::protocol::CopyFormat;
 use crate::state::{Copying, Range};
 use crate::value::{TableSchema, TypeKind, binary_ok};
 
+use super::cut::Cut;
+
 /// Pages of one range: 32 MiB, so that little is copied again after a crash.
 const RANGE_PAGES: u32 = 4_096;
 /// Oid of `numeric`, which is slower in binary than in text.
@@ -70,25 +72,24 @@ pub(super) struct Plan<'a> {
     pub(super) schema: SchemaId,
     pub(super) binary: bool,
     pub(super) copying: &'a Copying,
+    /// What the first wave of this copy saw.
+    pub(super) first: Cut,
     /// What this wave sees.
-    pub(super) sees: &'a str,
+    pub(super) sees: &'a Cut,
 }
 
 impl Plan<'_> {
     /// What is to be run for the ranges that are not in `done`.
     pub(super) fn tasks(&self, done: &[usize]) -> Vec<Task> {
-        let again = self.copying.snapshot != self.sees;
+        let again = &self.first != self.sees;
         let mut tasks = Vec::new();
         for (index, range) in self.copying.ranges.iter().enumerate() {
             if !done.contains(&index) {
-                let unseen = if again && !self.has_key() {
-                    self.seen_by_the_first()
-                } else {
-                    None
-                };
-                tasks.extend(self.task(Some(index), range, unseen));
+                let seen = (again && !self.has_key()).then(|| self.seen_by_the_first());
+                tasks.extend(self.task(Some(index), range, seen));
             } else if again && self.may_miss_values() {
-                tasks.extend(self.task(None, range, self.written_since_the_first()));
+                let written = self.written_since_the_first();
+                tasks.extend(self.task(None, range, Some(written)));
             }
         }
         tasks
@@ -147,30 +148,23 @@ impl Plan<'_> {
     }
 
     /// Rows written by transactions that the first snapshot may not have seen.
-    fn written_since_the_first(&self) -> Option<String> {
-        let xmin = first_unseen(&self.copying.snapshot)?;
-        Some(format!("age(xmin) <= age('{}'::xid)", xmin & 0xffff_ffff))
+    fn written_since_the_first(&self) -> String {
+        let xmin = self.first.first_unseen() & 0xffff_ffff;
+        format!("age(xmin) <= age('{xmin}'::xid)")
     }
 
     /// Rows that the first snapshot saw. `xmin` has 32 bits; the rest comes from the newest
     /// transaction, which is at most 2^31 ahead of any row.
-    fn seen_by_the_first(&self) -> Option<String> {
-        let newest = self.sees.split(':').nth(1)?.parse::<u64>().ok()?;
+    fn seen_by_the_first(&self) -> String {
+        let newest = self.sees.next();
         let (epoch, low) = (newest & !0xffff_ffff, newest & 0xffff_ffff);
         let xid = "xmin::text::bigint";
         let whole = format!(
             "greatest({epoch} + {xid} - case when {xid} > {low} then 4294967296 else 0 end, 3)::text::xid8"
         );
-        Some(format!(
-            "pg_visible_in_snapshot({whole}, {}::pg_snapshot)",
-            quote::literal(&self.copying.snapshot)
-        ))
+        let first = quote::literal(&self.first.to_string());
+        format!("pg_visible_in_snapshot({whole}, {first}::pg_snapshot)")
     }
-}
-
-/// The oldest transaction that a snapshot (`xmin:xmax:running`) may not see.
-fn first_unseen(snapshot: &str) -> Option<u64> {
-    snapshot.split(':').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -230,7 +224,8 @@ mod tests {
             schema,
             binary: false,
             copying: &copying,
-            sees,
+            first: copying.snapshot.parse().unwrap(),
+            sees: &sees.parse().unwrap(),
         }
         .tasks(done)
     }

@@ -82,18 +82,22 @@ enum Wake {
 impl Runner {
     pub(super) async fn run(mut self, lane: Lane) -> Result<()> {
         let mut filing = self.resume(&lane).await?;
-        while !(self.stop.is_cancelled() && self.hands.is_empty()) {
+        loop {
+            // Seen once a turn: who asks later in it is heard when it waits.
+            let stopping = self.stop.is_cancelled();
+            if stopping && self.hands.is_empty() {
+                return Ok(());
+            }
             self.hear_flush();
             filing = self.begin_loads(filing).await?;
             self.say_when_stuck(&filing);
             let signs = self.signs(&filing);
-            match self.wait(signs).await? {
+            match self.wait(signs, stopping).await? {
                 Wake::Look => {}
                 Wake::Ended(ended) => self.settle(*ended).await?,
                 Wake::Asked(ask) => self.obey(*ask, &mut filing).await,
             }
         }
-        Ok(())
     }
 
     fn asked_upto(&self) -> Position {
@@ -376,8 +380,7 @@ impl Runner {
     }
 
     /// Waits for whichever comes first of all that could change what there is to do.
-    async fn wait(&mut self, signs: Signs) -> Result<Wake> {
-        let stopping = self.stop.is_cancelled();
+    async fn wait(&mut self, signs: Signs, stopping: bool) -> Result<Wake> {
         let now = self.clock.now();
         let read_upto = signs.past.unwrap_or(Position::MAX);
         tokio::select! {

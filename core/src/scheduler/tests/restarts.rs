@@ -71,6 +71,22 @@ async fn a_stop_lets_the_load_in_hand_come_to_its_end_and_begins_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_is_asked_to_stop_while_it_gathers_stops() {
+    // The lane moves only while this test yields, so each number of turns stops it at another place.
+    for turns in 0..32 {
+        let lab = Setup::default().open();
+        lab.append(1);
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        let stopped = tokio::time::timeout(HOUR, lab.lane.stop()).await;
+        stopped
+            .unwrap_or_else(|_| panic!("asked in turn {turns}, it never stopped"))
+            .unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_that_is_dropped_ends_with_its_load() {
     let held = Turn::Wait(Arc::new(Notify::new()));
     let mut lab = Setup::default().turns([held]).open();
