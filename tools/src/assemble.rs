@@ -3,79 +3,57 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use blacksmith_core::app::{self, Application, SourceSettings};
+use blacksmith_core::app::{self, Application, Builder, SourceSettings};
 use blacksmith_core::destination::Destination;
 use blacksmith_core::error::Result;
 use blacksmith_core::log::{LogOptions, Retention, SyncMode, SystemDisk};
 use blacksmith_core::queue::BatchLimits;
-use blacksmith_core::settings::{
-    self, Batch, DestinationSettings, Environment, Settings, StoreDriver, StoreSettings,
-};
-use blacksmith_core::source::Source;
+use blacksmith_core::settings::{Batch, DestinationSettings, Settings, StoreDriver, StoreSettings};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use blacksmith_core::store::memory::MemoryStore;
 
 use crate::cli::Global;
 use crate::drivers;
+use crate::program::Program;
 
-/// Everything a configuration names, as far as it could be built; what is wrong is in its problems.
+/// Everything that a configuration names and that the program brings, as far as it could be built; what is wrong is in
+/// the problems of the settings.
 #[derive(Debug)]
 pub(crate) struct Components {
     pub(crate) settings: Settings,
-    pub(crate) sources: Vec<(settings::SourceSettings, Arc<dyn Source>)>,
-    pub(crate) destinations: Vec<(DestinationSettings, Arc<dyn Destination>)>,
+    pub(crate) sources: Vec<SourceSettings>,
+    pub(crate) destinations: Vec<app::DestinationSettings>,
 }
 
 impl Components {
     /// Reads the configuration, the drivers' own keys included. Nothing is opened or connected.
-    pub(crate) fn read(global: &Global) -> Result<Components> {
-        let settings = Settings::load(&global.config, &Environment::process())?;
-        let source = |settings: &settings::SourceSettings| {
-            Some((settings.clone(), drivers::source(settings)?))
-        };
-        let destination = |settings: &DestinationSettings| {
-            Some((settings.clone(), drivers::destination(settings)?))
-        };
-        Ok(Components {
-            sources: settings.sources.iter().filter_map(source).collect(),
-            destinations: settings
-                .destinations
-                .iter()
-                .filter_map(destination)
-                .collect(),
+    pub(crate) fn read(program: &Program, global: &Global) -> Result<Components> {
+        let settings = program.settings(&global.config)?;
+        let components = Components {
+            sources: sources(program, &settings),
+            destinations: destinations(program, &settings),
             settings,
-        })
+        };
+        // What could not be built would be missed by the flows that lead there.
+        if components.settings.problems.is_empty() {
+            let whole = components.builder(program).problems();
+            for problem in whole.list() {
+                components.settings.problems.add(problem);
+            }
+        }
+        Ok(components)
     }
 
     /// Opens the store and puts the application together, unless anything is wrong.
-    pub(crate) fn assemble(self) -> Result<Assembled> {
+    pub(crate) fn assemble(self, program: &Program) -> Result<Assembled> {
         self.settings.problems.check()?;
         tracing::info!(
             application = self.settings.application,
             "configuration read"
         );
         let store = open_store(&self.settings.store, self.settings.memory_bytes)?;
-        let memory_bytes = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX);
-        let mut builder = Application::builder()
-            .store(Arc::clone(&store))
-            .memory_bytes(memory_bytes);
-        for (settings, source) in self.sources {
-            builder = builder.source(SourceSettings {
-                source,
-                versions: settings.versions,
-                interval: Some(settings.interval),
-            });
-        }
-        for (settings, destination) in self.destinations {
-            builder = builder.destination(place(&settings, destination));
-        }
-        for policy in self.settings.store.purges {
-            builder = builder.purge(policy.interval, policy.purge);
-        }
-        for route in self.settings.flows {
-            builder = builder.route(route);
-        }
+        let builder = self.builder(program).store(Arc::clone(&store));
         let mut application = builder
             .build()?
             .gateway_settings(self.settings.gateway)
@@ -83,8 +61,54 @@ impl Components {
         if self.settings.store.driver == StoreDriver::Log {
             application = application.admin_socket(self.settings.store.path.join(ADMIN_SOCKET));
         }
+        let application = program.finished(application);
         Ok(Assembled { application, store })
     }
+
+    /// The application, but for its store.
+    fn builder(&self, program: &Program) -> Builder {
+        let memory_bytes = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX);
+        let mut builder = Application::builder().memory_bytes(memory_bytes);
+        if let Some(pubsub) = program.broker() {
+            builder = builder.pubsub(Arc::clone(pubsub));
+        }
+        for source in &self.sources {
+            builder = builder.source(source.clone());
+        }
+        for destination in &self.destinations {
+            builder = builder.destination(destination.clone());
+        }
+        for policy in &self.settings.store.purges {
+            builder = builder.purge(policy.interval.clone(), policy.purge.clone());
+        }
+        for route in &self.settings.flows {
+            builder = builder.route(route.clone());
+        }
+        builder
+    }
+}
+
+/// The sources in code, then those of the configuration.
+fn sources(program: &Program, settings: &Settings) -> Vec<SourceSettings> {
+    let own = program.sources().iter().cloned();
+    let configured = settings.sources.iter().filter_map(|settings| {
+        Some(SourceSettings {
+            source: drivers::source(program, settings)?,
+            versions: settings.versions.clone(),
+            interval: Some(settings.interval.clone()),
+        })
+    });
+    own.chain(configured).collect()
+}
+
+/// The destinations in code, then those of the configuration.
+fn destinations(program: &Program, settings: &Settings) -> Vec<app::DestinationSettings> {
+    let own = program.destinations().iter().cloned();
+    let configured = settings.destinations.iter().filter_map(|settings| {
+        let destination = drivers::destination(program, settings)?;
+        Some(place(settings, destination))
+    });
+    own.chain(configured).collect()
 }
 
 /// Where, inside the folder of its store, a running process answers its own command line.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use blacksmith_core::app;
 use blacksmith_core::error::Result;
 use blacksmith_core::finding::{Finding, Severity};
 use blacksmith_core::settings::Place;
@@ -12,6 +13,7 @@ use serde_json::json;
 use crate::assemble::Components;
 use crate::cli::Global;
 use crate::exit::{self, Output, print};
+use crate::program::Program;
 use crate::run::runtime;
 
 /// A finding and the component that it is about.
@@ -22,9 +24,10 @@ struct Found {
 }
 
 /// Looks at everything that the configuration names; the exit code says whether it would run.
-pub(crate) fn check(global: &Global, output: Output) -> Result<ExitCode> {
-    let components = Components::read(global)?;
-    let mut found = configuration(&components, &global.config);
+pub(crate) fn check(program: &Program, global: &Global, output: Output) -> Result<ExitCode> {
+    let components = Components::read(program, global)?;
+    let is_without = program.does_without(&global.config);
+    let mut found = configuration(&components, &global.config, is_without);
     found.extend(store(&components));
     found.extend(runtime()?.block_on(Box::pin(connections(&components))));
     print(|out| match output {
@@ -40,10 +43,13 @@ pub(crate) fn check(global: &Global, output: Output) -> Result<ExitCode> {
     }
 }
 
-fn configuration(components: &Components, file: &Path) -> Vec<Found> {
+fn configuration(components: &Components, file: &Path, is_without: bool) -> Vec<Found> {
     let problems = components.settings.problems.list();
     if problems.is_empty() {
-        let what = format!("{} is valid", file.display());
+        let what = match is_without {
+            true => format!("there is no {}, and none is needed", file.display()),
+            false => format!("{} is valid", file.display()),
+        };
         return vec![Found::new("configuration", Severity::Good, what, "")];
     }
     let found = problems.into_iter().map(|problem| {
@@ -95,7 +101,7 @@ fn store(components: &Components) -> Vec<Found> {
 
 async fn connections(components: &Components) -> Vec<Found> {
     let mut found = Vec::new();
-    for (_, source) in &components.sources {
+    for app::SourceSettings { source, .. } in &components.sources {
         let component = format!("source {}", source.name());
         let findings = source.check().await;
         found.extend(
@@ -104,7 +110,7 @@ async fn connections(components: &Components) -> Vec<Found> {
                 .map(|finding| Found::about(&component, finding)),
         );
     }
-    for (_, destination) in &components.destinations {
+    for app::DestinationSettings { destination, .. } in &components.destinations {
         let component = format!("destination {}", destination.name());
         let findings = destination.check().await;
         found.extend(

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Takes every change of a Postgres database through a durable log into Parquet files, exactly once.
+/// The configuration file that nobody has to name.
+pub(crate) const CONFIG_DEFAULT: &str = "blacksmith.toml";
+
+/// Takes events from where they happen, keeps every one of them, and loads them where they belong.
 #[derive(Debug, Parser)]
 #[command(name = "blacksmith-stream", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.")]
@@ -24,7 +27,7 @@ pub(crate) struct Global {
         global = true,
         value_name = "FILE",
         env = "BLACKSMITH_CONFIG",
-        default_value = "blacksmith.toml"
+        default_value = CONFIG_DEFAULT
     )]
     pub(crate) config: PathBuf,
     /// Write JSON, also on a terminal.

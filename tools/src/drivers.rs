@@ -19,16 +19,32 @@ use blacksmith_sinks::http::{Http, HttpOptions as EndpointOptions};
 use blacksmith_sinks::parquet::{Parquet, ParquetOptions};
 use blacksmith_sinks::stdout::{Stdout, StdoutOptions};
 
-/// The drivers of destinations.
+use crate::program::Program;
+
+/// The stock drivers of sources.
+const SOURCES: [&str; 3] = ["cron", "http", "postgres"];
+/// The stock drivers of destinations.
 const DESTINATIONS: [&str; 5] = ["parquet", "file", "http", "stdout", "blackhole"];
 
-/// How the events of every driver are read, whether it is configured or not.
-pub(crate) fn formats() -> Vec<Arc<dyn Format>> {
-    vec![Arc::new(PostgresFormat), Arc::new(Documents)]
+/// How events are read: those of every stock driver, whether it is configured or not, and those of sources with a format of their own.
+pub(crate) fn formats(program: &Program, configured: &[SourceSettings]) -> Vec<Arc<dyn Format>> {
+    let stock: [Arc<dyn Format>; 2] = [Arc::new(PostgresFormat), Arc::new(Documents)];
+    let configured = configured.iter().filter_map(|own| source(program, own));
+    let own = program.sources().iter();
+    let sources = own.map(|own| Arc::clone(&own.source)).chain(configured);
+    let own = sources.flat_map(|source| source.formats());
+    stock.into_iter().chain(own).collect()
 }
 
 /// The source that `settings` describe.
-pub(crate) fn source(settings: &SourceSettings) -> Option<Arc<dyn Source>> {
+pub(crate) fn source(program: &Program, settings: &SourceSettings) -> Option<Arc<dyn Source>> {
+    let mut own = program.source_drivers();
+    if let Some((_, make)) = own.find(|(name, _)| *name == settings.driver) {
+        let mut section = settings.section.clone();
+        let source = make(&settings.name, &mut section);
+        section.finish();
+        return source;
+    }
     let section = settings.section.clone();
     match settings.driver.as_str() {
         "postgres" => {
@@ -41,14 +57,36 @@ pub(crate) fn source(settings: &SourceSettings) -> Option<Arc<dyn Source>> {
         }
         "cron" => Some(Arc::new(Ticks::read(&settings.name, section))),
         other => {
-            report_driver(&section, other, &["cron", "http", "postgres"]);
+            let own = program.source_drivers().map(|(name, _)| name);
+            report_driver(&section, other, SOURCES.into_iter().chain(own));
             None
         }
     }
 }
 
 /// The destination that `settings` describe.
-pub(crate) fn destination(settings: &DestinationSettings) -> Option<Arc<dyn Destination>> {
+pub(crate) fn destination(
+    program: &Program,
+    settings: &DestinationSettings,
+) -> Option<Arc<dyn Destination>> {
+    let mut own = program.destination_drivers();
+    let destination = match own.find(|(name, _)| *name == settings.driver) {
+        Some((_, make)) => {
+            let mut section = settings.section.clone();
+            let destination = make(&settings.name, &mut section);
+            section.finish();
+            destination?
+        }
+        None => stock_destination(program, settings)?,
+    };
+    check_actions(settings, destination.as_ref());
+    Some(destination)
+}
+
+fn stock_destination(
+    program: &Program,
+    settings: &DestinationSettings,
+) -> Option<Arc<dyn Destination>> {
     let section = settings.section.clone();
     let name = settings.name.as_str();
     let destination: Arc<dyn Destination> = match settings.driver.as_str() {
@@ -64,11 +102,11 @@ pub(crate) fn destination(settings: &DestinationSettings) -> Option<Arc<dyn Dest
         "stdout" => Arc::new(Stdout::new(&StdoutOptions::read(name, section))),
         "blackhole" => Arc::new(Blackhole::new(&BlackholeOptions::read(name, section))),
         other => {
-            report_driver(&section, other, &DESTINATIONS);
+            let own = program.destination_drivers().map(|(name, _)| name);
+            report_driver(&section, other, DESTINATIONS.into_iter().chain(own));
             return None;
         }
     };
-    check_actions(settings, destination.as_ref());
     Some(destination)
 }
 
@@ -99,8 +137,8 @@ fn check_actions(settings: &DestinationSettings, destination: &dyn Destination) 
 }
 
 /// A driver that is missing is reported already, as a key that is required.
-fn report_driver(section: &Section, driver: &str, known: &[&str]) {
+fn report_driver<'a>(section: &Section, driver: &str, known: impl Iterator<Item = &'a str>) {
     if !driver.is_empty() {
-        section.report_unknown("driver", driver, known);
+        section.report_unknown("driver", driver, &known.collect::<Vec<_>>());
     }
 }

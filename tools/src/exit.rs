@@ -10,6 +10,7 @@ use blacksmith_core::error::{Error, Kind, Result};
 use crate::cli::{Cli, Command, Global};
 use crate::logging::{self, Style};
 use crate::look::{Noun, look};
+use crate::program::Program;
 use crate::screen::Screen;
 use crate::{check, run, store};
 
@@ -34,14 +35,14 @@ impl Output {
 }
 
 /// Runs what was typed and turns its outcome into the exit code.
-pub(crate) fn with(cli: Cli) -> ExitCode {
+pub(crate) fn with(program: &Program, cli: Cli) -> ExitCode {
     let screen = Screen::stderr();
     let style = match screen.is_terminal() && !cli.global.json {
         true => Style::Human,
         false => Style::Json,
     };
-    let outcome = logging::start(&screen, style, cli.global.verbose)
-        .and_then(|()| command(cli.command, &cli.global, &screen));
+    let outcome = logging::start(&screen, style, cli.global.verbose, program.log_target())
+        .and_then(|()| command(program, cli.command, &cli.global, &screen));
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -51,15 +52,20 @@ pub(crate) fn with(cli: Cli) -> ExitCode {
     }
 }
 
-fn command(command: Command, global: &Global, screen: &Screen) -> Result<ExitCode> {
+fn command(
+    program: &Program,
+    command: Command,
+    global: &Global,
+    screen: &Screen,
+) -> Result<ExitCode> {
     let output = Output::of(global);
     match command {
-        Command::Run(options) => run::run(global, &options, screen),
-        Command::Check => check::check(global, output),
-        Command::Events(listing) => look(Noun::Events, global, listing, output),
-        Command::Jobs(listing) => look(Noun::Jobs, global, listing, output),
-        Command::Transitions(listing) => look(Noun::Transitions, global, listing, output),
-        Command::Store { command } => store::store(global, &command, output),
+        Command::Run(options) => run::run(program, global, &options, screen),
+        Command::Check => check::check(program, global, output),
+        Command::Events(listing) => look(Noun::Events, program, global, listing, output),
+        Command::Jobs(listing) => look(Noun::Jobs, program, global, listing, output),
+        Command::Transitions(listing) => look(Noun::Transitions, program, global, listing, output),
+        Command::Store { command } => store::store(program, global, &command, output),
     }
 }
 

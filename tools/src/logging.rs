@@ -26,9 +26,14 @@ pub(crate) enum Style {
     Json,
 }
 
-/// Starts logging for this process; the first call decides.
-pub(crate) fn start(screen: &Screen, style: Style, verbose: bool) -> Result<()> {
-    let targets = targets(&Environment::process(), style, verbose)?;
+/// Starts logging for this process; the first call decides. What `own`, a crate, says counts as ours.
+pub(crate) fn start(
+    screen: &Screen,
+    style: Style,
+    verbose: bool,
+    own: Option<String>,
+) -> Result<()> {
+    let targets = targets(&Environment::process(), style, verbose, own)?;
     let registry =
         tracing_subscriber::registry().with(layer(screen.clone(), style).with_filter(targets));
     // Only a second call in one process fails, and the first one's logging goes on.
@@ -55,7 +60,12 @@ where
     }
 }
 
-fn targets(environment: &Environment, style: Style, verbose: bool) -> Result<Targets> {
+fn targets(
+    environment: &Environment,
+    style: Style,
+    verbose: bool,
+    own_crate: Option<String>,
+) -> Result<Targets> {
     match environment.get(VARIABLE).filter(|text| !text.is_empty()) {
         Some(text) => text.parse().map_err(|error| {
             Error::config(format!("{VARIABLE} is not a log level"))
@@ -75,6 +85,7 @@ fn targets(environment: &Environment, style: Style, verbose: bool) -> Result<Tar
             Ok(Targets::new()
                 .with_default(LevelFilter::WARN)
                 .with_target("blacksmith", own)
+                .with_targets(own_crate.map(|name| (name, own)))
                 .with_target("blacksmith_core::scheduler", loads))
         }
     }
@@ -87,7 +98,7 @@ mod tests {
 
     #[test]
     fn our_crates_log_at_info_and_libraries_at_warn() {
-        let targets = targets(&Environment::default(), Style::Json, false).unwrap();
+        let targets = targets(&Environment::default(), Style::Json, false, None).unwrap();
         assert!(targets.would_enable("blacksmith_cdc::stream", &Level::INFO));
         assert!(!targets.would_enable("blacksmith_cdc::stream", &Level::DEBUG));
         assert!(targets.would_enable("tokio_postgres", &Level::WARN));
@@ -95,22 +106,30 @@ mod tests {
     }
 
     #[test]
+    fn the_crate_of_an_own_program_logs_as_ours_do() {
+        let own = Some("crm".to_owned());
+        let targets = targets(&Environment::default(), Style::Human, false, own).unwrap();
+        assert!(targets.would_enable("crm::signups", &Level::INFO));
+        assert!(!targets.would_enable("hyper", &Level::INFO));
+    }
+
+    #[test]
     fn people_with_progress_bars_see_no_line_per_load() {
         let loads = "blacksmith_core::scheduler::runner";
-        let human = targets(&Environment::default(), Style::Human, false).unwrap();
+        let human = targets(&Environment::default(), Style::Human, false, None).unwrap();
         assert!(
             !human.would_enable(loads, &Level::INFO) && human.would_enable(loads, &Level::WARN)
         );
-        let json = targets(&Environment::default(), Style::Json, false).unwrap();
+        let json = targets(&Environment::default(), Style::Json, false, None).unwrap();
         assert!(json.would_enable(loads, &Level::INFO));
     }
 
     #[test]
     fn verbose_means_debug_and_the_variable_decides_over_both() {
-        let verbose = targets(&Environment::default(), Style::Human, true).unwrap();
+        let verbose = targets(&Environment::default(), Style::Human, true, None).unwrap();
         assert!(verbose.would_enable("blacksmith_core::log", &Level::DEBUG));
         let environment = Environment::of([(VARIABLE, "error,blacksmith_cdc=trace")]);
-        let exact = targets(&environment, Style::Json, true).unwrap();
+        let exact = targets(&environment, Style::Json, true, None).unwrap();
         assert!(exact.would_enable("blacksmith_cdc", &Level::TRACE));
         assert!(!exact.would_enable("blacksmith_core", &Level::DEBUG));
     }
@@ -118,7 +137,7 @@ mod tests {
     #[test]
     fn a_wrong_level_is_a_configuration_error_with_a_remedy() {
         let environment = Environment::of([(VARIABLE, "blacksmith=loudly")]);
-        let error = targets(&environment, Style::Json, false).unwrap_err();
+        let error = targets(&environment, Style::Json, false, None).unwrap_err();
         assert_eq!(error.kind(), blacksmith_core::error::Kind::Config);
         assert!(error.report().contains("error, warn, info"), "{error:?}");
     }

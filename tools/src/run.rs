@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::{Assembled, Components};
 use crate::cli::{self, Global};
+use crate::program::Program;
 use crate::progress;
 use crate::screen::Screen;
 
@@ -20,8 +21,13 @@ use crate::screen::Screen;
 const LINGER_MAX: Duration = Duration::from_millis(500);
 
 /// Runs the application that the configuration describes.
-pub(crate) fn run(global: &Global, options: &cli::Run, screen: &Screen) -> Result<ExitCode> {
-    let Assembled { application, store } = Components::read(global)?.assemble()?;
+pub(crate) fn run(
+    program: &Program,
+    global: &Global,
+    options: &cli::Run,
+    screen: &Screen,
+) -> Result<ExitCode> {
+    let Assembled { application, store } = Components::read(program, global)?.assemble(program)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(serve(&application, options, screen));
     runtime.shutdown_timeout(LINGER_MAX);

@@ -8,18 +8,24 @@ use blacksmith_core::clock::SystemClock;
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::log::{self, Damage, Verification};
 use blacksmith_core::schedule::duration::write_duration;
-use blacksmith_core::settings::{Environment, Settings, StoreDriver, StoreSettings, write_size};
+use blacksmith_core::settings::{Settings, StoreDriver, StoreSettings, write_size};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Global};
 use crate::exit::{Output, print};
+use crate::program::Program;
 use crate::table::Table;
 
 /// `store stat` or `store verify`.
-pub(crate) fn store(global: &Global, command: &cli::Store, output: Output) -> Result<ExitCode> {
-    let settings = Settings::load(&global.config, &Environment::process())?;
+pub(crate) fn store(
+    program: &Program,
+    global: &Global,
+    command: &cli::Store,
+    output: Output,
+) -> Result<ExitCode> {
+    let settings = program.settings(&global.config)?;
     settings.problems.check()?;
     match command {
         cli::Store::Stat => stat(&settings, output),

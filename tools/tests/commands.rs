@@ -279,3 +279,110 @@ takes = "rows"
     assert!(!all.contains("hunter2"), "{all}");
     assert!(!folder.path().join("archive").exists());
 }
+
+/// TRG-04 TRG-05
+#[test]
+fn ticks_of_a_configured_source_become_events_with_the_time_in_them() {
+    let folder = folder_with(
+        r#"
+        [sources.ticks]
+        driver = "cron"
+        schedule = { interval = "@every 100ms" }
+        versions = { v1 = "maintained" }
+        default_version = "v1"
+        [sources.ticks.triggers.often]
+        data = { at = "{due}", kind = "tick" }
+
+        [destinations.screen]
+        driver = "stdout"
+        schedule = { realtime = true }
+        batch = { max_age = "10ms" }
+
+        [[flows]]
+        from = "ticks"
+        to = "screen"
+        "#,
+    );
+    let mut running = Command::new(env!("CARGO_BIN_EXE_blacksmith-stream"))
+        .arg("run")
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut printed = BufReader::new(running.stdout.take().unwrap()).lines();
+    let mut tick = || -> Value { serde_json::from_str(&printed.next().unwrap().unwrap()).unwrap() };
+    let (first, second) = (tick(), tick());
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    assert!(running.wait().unwrap().success());
+    for tick in [&first, &second] {
+        assert_eq!(tick["trigger"], "often", "{tick}");
+        assert_eq!(tick["version"], "v1", "{tick}");
+        assert_eq!(tick["data"]["kind"], "tick", "{tick}");
+    }
+    assert!(
+        first["data"]["at"].as_str() < second["data"]["at"].as_str(),
+        "{first} {second}"
+    );
+}
+
+/// SVC-04
+#[test]
+fn a_second_process_on_the_same_store_is_told_who_has_it_and_what_to_do() {
+    let folder = folder_with("[sources.ticks]\ndriver = 'cron'\n[sources.ticks.triggers.hourly]\n");
+    let mut running = Command::new(env!("CARGO_BIN_EXE_blacksmith-stream"))
+        .args(["run", "--service", "gateway"])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("\"running\"")));
+    let second = stream(folder.path(), &["run", "--service", "scheduler"]);
+    assert_eq!(second.status.code(), Some(1));
+    let report = String::from_utf8(second.stderr).unwrap();
+    let owner = format!("process {}", running.id());
+    assert!(report.contains(&owner), "{report}");
+    assert!(report.contains("one owner"), "{report}");
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    assert!(said.all(|line| line.is_ok()));
+    assert!(running.wait().unwrap().success());
+    let later = ["run", "--service", "scheduler", "--until", "caught-up"];
+    assert!(stream(folder.path(), &later).status.success());
+}
+
+#[test]
+fn check_finds_what_is_wrong_with_the_application_as_a_whole() {
+    let folder = folder_with(
+        r#"
+        [sources.web]
+        driver = "http"
+        [sources.web.routes.signup]
+        path = "/signup"
+        [sources.shop]
+        driver = "http"
+        [sources.shop.routes.order]
+        path = "/signup"
+
+        [destinations.screen]
+        driver = "stdout"
+
+        [[flows]]
+        from = "web"
+        to = "screen/prnt"
+        "#,
+    );
+    let output = stream(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let said: Vec<String> = lines(&output.stdout)
+        .into_iter()
+        .filter(|found| found["severity"] == "problem")
+        .map(|found| found["what"].as_str().unwrap().to_owned())
+        .collect();
+    for expected in [
+        "sources/shop/triggers/order/route.path: another trigger has POST /signup",
+        "flows/0/to: there is no such action",
+    ] {
+        assert!(said.iter().any(|what| what.contains(expected)), "{said:#?}");
+    }
+}

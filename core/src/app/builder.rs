@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::validate::validate;
 use super::{Application, new_id};
@@ -13,13 +14,13 @@ use crate::pubsub::PubSub;
 use crate::queue::BatchLimits;
 use crate::schedule::{Interval, PartialSchedule};
 use crate::service::Service;
-use crate::settings::MEMORY_BYTES_DEFAULT;
+use crate::settings::{MEMORY_BYTES_DEFAULT, Place, Problem, Problems};
 use crate::source::Source;
 use crate::store::{Purge, Store};
 use crate::version::Versions;
 
 /// A source, and what is settled about it from outside, such as by a configuration file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SourceSettings {
     /// The source.
     pub source: Arc<dyn Source>,
@@ -30,7 +31,7 @@ pub struct SourceSettings {
 }
 
 /// A destination and how it is to be loaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DestinationSettings {
     /// The destination.
     pub destination: Arc<dyn Destination>,
@@ -47,7 +48,7 @@ pub struct DestinationSettings {
 }
 
 /// How one action is to be loaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ActionSettings {
     /// Over everything else.
     pub schedule: PartialSchedule,
@@ -93,6 +94,15 @@ impl DestinationSettings {
             batch: BatchLimits::default(),
             limits: PartialLoadLimits::default(),
         }
+    }
+
+    /// The same destination, loading as events arrive: a batch closes when its oldest event has waited for `age_max`, if
+    /// nothing else closes it before.
+    #[must_use]
+    pub fn realtime(mut self, age_max: Duration) -> DestinationSettings {
+        self.schedule.realtime = Some(true);
+        self.batch.age_max = age_max;
+        self
     }
 
     /// The versions that hold.
@@ -206,15 +216,30 @@ impl Builder {
         self
     }
 
+    /// Everything that is wrong so far with sources, destinations and flows, each with its place, such as
+    /// `sources/web/triggers/signup/route.path`.
+    #[must_use]
+    pub fn problems(&self) -> Problems {
+        validate(self)
+    }
+
     /// The application, if nothing is wrong with it. Nothing is started or connected.
     ///
     /// # Errors
-    /// `Config` with every problem and its place, such as `sources/web/triggers/signup/route.path`.
+    /// `Config` with all its [`Builder::problems`], and when there is no store.
     pub fn build(self) -> Result<Application> {
-        validate(&self).check()?;
-        let Some(store) = self.store else {
-            return Err(Error::config("an application needs a store"));
-        };
+        let problems = self.problems();
+        if self.store.is_none() {
+            problems.add(Problem {
+                place: Place::Code,
+                key: "store".into(),
+                what: "there is none".into(),
+                fix: "hand one in with store()".into(),
+            });
+        }
+        problems.check()?;
+        let missing = || Error::config("an application needs a store");
+        let store = self.store.ok_or_else(missing)?;
         let clock = self.clock;
         let service = |name| Arc::new(Service::new(new_id(&*store, &*clock), name));
         Ok(Application {

@@ -14,16 +14,13 @@ const RESERVED: [&str; 4] = ["/api", "/admin", "/_health", "/metrics"];
 const NAME_FIX: &str = "use letters, digits, _ and -, at most 63";
 const TRIGGER_NAME_BYTES_MAX: usize = 255;
 
-/// Everything that is wrong with what was put together.
+/// Everything that is wrong with what was put together; whether there is a store is not looked at.
 pub(super) fn validate(builder: &Builder) -> Problems {
     let mut validation = Validation {
         problems: Problems::of("the application"),
         routes: BTreeSet::new(),
         has_pubsub: builder.pubsub.is_some(),
     };
-    if builder.store.is_none() {
-        validation.add("store", "there is none", "hand one in with store()");
-    }
     validation.sources(&builder.sources);
     validation.destinations(&builder.destinations);
     validation.flows(builder);

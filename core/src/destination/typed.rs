@@ -2,8 +2,8 @@
 //!
 //! ```
 //! use async_trait::async_trait;
-//! use blacksmith_core::destination::{Then, Thens, Toolkit, TypedAction, TypedQueue};
-//! use blacksmith_core::error::Result;
+//! use blacksmith_core::destination::{Jobs, Then, Thens, Toolkit, TypedAction, TypedQueue};
+//! use blacksmith_core::error::{Error, Result};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Debug, Serialize, Deserialize)]
@@ -27,10 +27,14 @@
 //!     ) -> Result<()> {
 //!         while let Some(jobs) = queue.next_jobs().await? {
 //!             for job in jobs {
-//!                 // Here the contact would be sent somewhere.
-//!                 then.send(Then::succeeded(&job.job));
+//!                 match job.payload.email.contains('@') {
+//!                     true => {} // Here the contact would be sent somewhere.
+//!                     false => then.send(Then::discarded(&job.job, Error::invalid("no such address"))),
+//!                 }
 //!             }
 //!         }
+//!         // The first report of a job wins, so this speaks of all the others.
+//!         then.send(Then::succeeded(Jobs::All));
 //!         Ok(())
 //!     }
 //! }

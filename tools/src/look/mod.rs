@@ -13,7 +13,6 @@ use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::Result;
 use blacksmith_core::json::Json;
 use blacksmith_core::query::{Actions, Filter, Page, Query};
-use blacksmith_core::settings::{Environment, Settings};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use serde_json::{Value, json};
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use crate::cli::{FilterArgs, Global, ListCommand, Listing};
 use crate::drivers;
 use crate::exit::{Output, print};
+use crate::program::Program;
 use crate::store::folder;
 
 /// What is listed or shown.
@@ -34,11 +34,12 @@ pub(crate) enum Noun {
 /// `events`, `jobs` or `transitions`.
 pub(crate) fn look(
     noun: Noun,
+    program: &Program,
     global: &Global,
     listing: Listing,
     output: Output,
 ) -> Result<ExitCode> {
-    let look = Look::open(global)?;
+    let look = Look::open(program, global)?;
     match listing.command {
         Some(ListCommand::Show { id }) => look.show(noun, &id, output)?,
         Some(ListCommand::List(filter)) => look.list(noun, &filter, output)?,
@@ -55,10 +56,10 @@ struct Look {
 }
 
 impl Look {
-    fn open(global: &Global) -> Result<Look> {
-        let settings = Settings::load(&global.config, &Environment::process())?;
+    fn open(program: &Program, global: &Global) -> Result<Look> {
+        let settings = program.settings(&global.config)?;
         settings.problems.check()?;
-        let formats = drivers::formats().into_iter();
+        let formats = drivers::formats(program, &settings.sources).into_iter();
         let by_id = formats.flat_map(|format| {
             format
                 .ids()

@@ -1,0 +1,5 @@
+//! The examples, run as their users run them: each a process of its own, with requests, clocks and signals.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod example;
+mod crm;
