@@ -23,12 +23,14 @@ use blacksmith_core::flow::Route;
 use blacksmith_core::gateway::{Intake, Registry, Taken};
 use blacksmith_core::json::Json;
 use blacksmith_core::log::{LogOptions, Receipt, Retention, SystemDisk, open_read_only};
+use blacksmith_core::operate::{Operator, Plans};
 use blacksmith_core::position::Position;
+use blacksmith_core::query::{Actions, Query};
 use blacksmith_core::queue::BatchLimits;
 use blacksmith_core::schedule::PartialSchedule;
-use blacksmith_core::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
+use blacksmith_core::scheduler::{LaneHandle, LaneSettings, Routing, start_lane};
 use blacksmith_core::service::Service;
-use blacksmith_core::source::{Event, Format, Limits, SubEvent};
+use blacksmith_core::source::{Event, Format, Formats, Limits, SubEvent};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use blacksmith_core::version::Versions;
@@ -261,7 +263,11 @@ fn lane(store: &Arc<dyn Store>, action: &'static str) -> Result<LaneHandle> {
             rows_max: BATCH_ROWS,
             ..BatchLimits::default()
         },
-        operator: blacksmith_core::operate::Operator::new(Arc::clone(store), Arc::clone(&clock)),
+        operator: Operator::new(
+            Query::new(Arc::clone(store), Formats::default(), Actions::default()),
+            Plans::new(),
+            Arc::clone(&clock),
+        ),
         routing: Arc::new(Routing::new(Arc::clone(store), &routes(), "void", &*action)),
         limits: Limits::default(),
         load: action.limits().settle(action.ordering()),

@@ -35,8 +35,10 @@ pub mod settings;
 #[cfg(feature = "http")]
 pub mod server;
 pub mod gateway;
+pub mod query;
 pub mod operate;
+#[cfg(feature = "http")]
+pub mod admin;
 pub mod queue;
 pub mod scheduler;
-pub mod query;
 pub mod app;

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::validate::validate;
-use super::{Application, new_id};
+use super::{Application, address, new_id};
 use crate::clock::{Clock, SystemClock};
-use crate::destination::{Destination, PartialLoadLimits};
+use crate::destination::{Action, Destination, PartialLoadLimits};
+use crate::document::Documents;
 use crate::error::{Error, Result};
 use crate::flow::Route;
+use crate::operate::{Operator, Plan, Plans};
 use crate::pubsub::PubSub;
+use crate::query::{Actions, Query};
 use crate::queue::BatchLimits;
-use crate::schedule::{Interval, PartialSchedule};
+use crate::schedule::{Interval, PartialSchedule, Schedule};
 use crate::service::Service;
 use crate::settings::{MEMORY_BYTES_DEFAULT, Place, Problem, Problems};
-use crate::source::Source;
+use crate::source::{Format, Formats, Source, by_number};
 use crate::store::{Purge, Store};
 use crate::version::Versions;
 
@@ -106,10 +109,46 @@ impl DestinationSettings {
     }
 
     /// The versions that hold.
-    pub(super) fn versions(&self) -> Versions {
+    #[must_use]
+    pub fn versions(&self) -> Versions {
         let own = || self.destination.options().versions;
         self.versions.clone().unwrap_or_else(own)
     }
+
+    /// The schedule that holds for `action`, which is one of its own.
+    #[must_use]
+    pub fn schedule_of(&self, action: &dyn Action) -> Schedule {
+        let below = self.schedule.over(&self.destination.options().schedule);
+        let below = action.schedule().over(&below);
+        let own = self.actions.get(action.name());
+        own.map_or(below.clone(), |own| own.schedule.over(&below))
+            .settle()
+    }
+}
+
+/// Which events are whose jobs when routes lead to the actions of these destinations.
+#[must_use]
+pub fn actions(routes: Vec<Route>, destinations: &[DestinationSettings]) -> Actions {
+    let routed = Actions::routed(routes);
+    destinations.iter().fold(routed, |actions, own| {
+        actions.of(own.destination.as_ref(), &own.versions())
+    })
+}
+
+/// What is configured of the actions of these destinations.
+#[must_use]
+pub fn plans(destinations: &[DestinationSettings]) -> Plans {
+    let mut plans = Plans::new();
+    for settings in destinations {
+        for action in settings.destination.actions() {
+            let plan = Plan {
+                schedule: settings.schedule_of(action.as_ref()),
+                ordering: action.ordering(),
+            };
+            plans.insert(Arc::from(address(settings, &action)), plan);
+        }
+    }
+    plans
 }
 
 impl<S: Source> From<S> for SourceSettings {
@@ -241,6 +280,13 @@ impl Builder {
         let missing = || Error::config("an application needs a store");
         let store = self.store.ok_or_else(missing)?;
         let clock = self.clock;
+        let formats = formats(&self.sources);
+        let query = Query::new(
+            Arc::clone(&store),
+            formats,
+            actions(self.routes.clone(), &self.destinations),
+        );
+        let plans = plans(&self.destinations);
         let service = |name| Arc::new(Service::new(new_id(&*store, &*clock), name));
         Ok(Application {
             gateway: service(Service::GATEWAY),
@@ -253,9 +299,16 @@ impl Builder {
             purges: self.purges,
             #[cfg(feature = "http")]
             http: super::http::Http::default(),
-            operator: crate::operate::Operator::new(Arc::clone(&store), Arc::clone(&clock)),
+            operator: Operator::new(query, plans, Arc::clone(&clock)),
             store,
             clock,
         })
     }
+}
+
+/// How the events of these sources are read, and documents.
+pub(super) fn formats(sources: &[SourceSettings]) -> Formats {
+    let documents: Arc<dyn Format> = Arc::new(Documents);
+    let own = sources.iter().flat_map(|own| own.source.formats());
+    by_number(std::iter::once(documents).chain(own))
 }

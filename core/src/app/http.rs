@@ -2,22 +2,27 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::Application;
+use crate::admin::{self, Access};
 use crate::error::Result;
 use crate::gateway::http::{Gateway, HttpTrigger, Middleware, Options};
 use crate::server::{Address, Health, Metrics, Router, Running, Server, house};
 use crate::service::Service as ServiceInfo;
-use crate::settings::{GATEWAY_ADDRESS, GatewaySettings, ServiceSettings};
+use crate::settings::{GATEWAY_ADDRESS, GatewaySettings, SchedulerSettings, ServiceSettings};
 use crate::source::Listening;
+
+/// How long the command line waits for an order that concerns very many jobs.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where and how the services answer.
 #[derive(Debug, Default)]
 pub(super) struct Http {
     gateway: GatewaySettings,
-    scheduler: ServiceSettings,
+    scheduler: SchedulerSettings,
     /// Middleware and attached handlers of the gateway; the rest of it comes from its settings.
     options: Options,
     /// Routes on the scheduler's side, besides the house's.
@@ -38,9 +43,10 @@ impl Application {
         self
     }
 
-    /// Sets where and how the scheduler answers: health, metrics and the admin side. Default: nowhere.
+    /// Sets where and how the scheduler answers: health, metrics and the admin side, and who may give orders there.
+    /// Default: nowhere.
     #[must_use]
-    pub fn scheduler_settings(mut self, settings: ServiceSettings) -> Application {
+    pub fn scheduler_settings(mut self, settings: SchedulerSettings) -> Application {
         self.http.scheduler = settings;
         self
     }
@@ -65,7 +71,7 @@ impl Application {
         self
     }
 
-    /// Serves further routes on the scheduler's side, which is private.
+    /// Serves further routes on the scheduler's side, which is private. The house's own are those of [`crate::admin`].
     #[must_use]
     pub fn admin(mut self, router: Router) -> Application {
         self.http.admin = self.http.admin.merge(router);
@@ -151,15 +157,19 @@ impl Admin {
     /// The scheduler's address cannot be had.
     pub(super) async fn start(app: &Application, scheduler: bool) -> Result<Admin> {
         let settings = &app.http.scheduler;
+        let access = Access::new(settings.token.clone());
+        let own = app.http.admin.clone();
+        let router = own.merge(admin::router(&app.operator, access));
         let mut running = Vec::new();
-        if let Some(address) = settings.address.clone().filter(|_| scheduler) {
-            let router = app.http.admin.clone();
+        if let Some(address) = settings.service.address.clone().filter(|_| scheduler) {
             let name = ServiceInfo::SCHEDULER;
-            running.push(start(app, name, address, settings, router).await?);
+            let own = start(app, name, address, &settings.service, router.clone());
+            running.push(own.await?);
         }
         if let Some(path) = app.http.socket.clone() {
-            let settings = ServiceSettings::default();
-            let (router, address) = (app.http.admin.clone(), Address::Unix(path));
+            let mut settings = ServiceSettings::default();
+            settings.limits.request_timeout = ORDER_TIMEOUT;
+            let address = Address::Unix(path);
             match start(app, "blacksmith-admin", address, &settings, router).await {
                 Ok(server) => running.push(server),
                 // The process can do its work without.

@@ -28,12 +28,13 @@ use crate::id::Id;
 use crate::operate::Operator;
 use crate::position::Position;
 use crate::pubsub::PubSub;
+use crate::query::Query;
 use crate::schedule::Interval;
 use crate::service::Service as ServiceInfo;
 use crate::source::{Listening, SourceProgress};
 use crate::store::{Lane, Purge, Store};
 
-pub use builder::{ActionSettings, Builder, DestinationSettings, SourceSettings};
+pub use builder::{ActionSettings, Builder, DestinationSettings, SourceSettings, actions, plans};
 
 use gateway::Gateway;
 use scheduler::Scheduler;
@@ -106,6 +107,12 @@ impl Application {
     #[must_use]
     pub fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// Whoever looks into the store.
+    #[must_use]
+    pub fn query(&self) -> &Query {
+        self.operator.query()
     }
 
     /// How far everything has come. Waits for nothing.

@@ -7,17 +7,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::bridge::hear;
+use super::builder::formats;
 use super::hooks::{HookedAction, HookedDestination, Ready, Step};
 use super::{Application, DestinationSettings, address};
 use crate::clock::{Clock, Timestamp};
 use crate::destination::{Action, Toolkit};
-use crate::document::Documents;
 use crate::error::Result;
 use crate::gateway::Registry;
 use crate::position::Position;
 use crate::schedule::Interval;
-use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
-use crate::source::{Format, Limits};
+use crate::scheduler::{LaneHandle, LaneSettings, Routing, start_lane};
+use crate::source::Limits;
 use crate::store::{Purge, Purged, Store};
 
 /// How often settled segments are looked for.
@@ -143,7 +143,7 @@ fn toolkit(app: &Application, action: &str, abort: &CancellationToken) -> Toolki
 }
 
 fn start_lanes(app: &Application, abort: &CancellationToken) -> Result<Vec<LaneHandle>> {
-    let formats = Arc::new(formats(app));
+    let formats = Arc::new(formats(&app.sources));
     let registry = Arc::new(app.registry()?);
     let mut lanes = Vec::new();
     for settings in &app.destinations {
@@ -188,10 +188,6 @@ fn lane(
         action.as_ref(),
     );
     let own = settings.actions.get(action.name());
-    let of_destination = &settings.destination.options().schedule;
-    let below = settings.schedule.over(of_destination);
-    let below = action.schedule().over(&below);
-    let schedule = own.map_or(below.clone(), |own| own.schedule.over(&below));
     let limits = action.limits().over(&settings.limits);
     let limits = own.map_or(limits, |own| own.limits.over(&limits));
     LaneSettings {
@@ -200,7 +196,7 @@ fn lane(
         operator: app.operator.clone(),
         toolkit: toolkit(app, &name, abort),
         name: Arc::from(name),
-        schedule: schedule.settle(),
+        schedule: settings.schedule_of(action.as_ref()),
         batch: own.map_or(settings.batch, |own| own.batch),
         routing: Arc::new(routing),
         limits: Limits {
@@ -210,19 +206,6 @@ fn lane(
         default_version: settings.versions().default,
         action,
     }
-}
-
-fn formats(app: &Application) -> Formats {
-    let own = app.sources.iter();
-    let own = own.flat_map(|settings| settings.source.formats());
-    let documents: Arc<dyn Format> = Arc::new(Documents);
-    std::iter::once(documents)
-        .chain(own)
-        .flat_map(|format| {
-            let ids = format.ids().iter();
-            ids.map(move |id| (*id, Arc::clone(&format)))
-        })
-        .collect()
 }
 
 /// Drops settled segments for as long as the scheduler runs.

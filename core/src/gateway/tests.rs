@@ -15,12 +15,13 @@ use crate::flow::{Flow, FlowOptions, Route};
 use crate::job::{Job, QueuedJob};
 use crate::json::Json;
 use crate::log::Retention;
-use crate::operate::Operator;
+use crate::operate::{Operator, Plans};
+use crate::query::{self, Query};
 use crate::queue::BatchLimits;
 use crate::schedule::PartialSchedule;
-use crate::scheduler::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
+use crate::scheduler::{LaneHandle, LaneSettings, Routing, start_lane};
 use crate::service::{Service, Toolkit};
-use crate::source::{Event, Format, Limits, SubEvent};
+use crate::source::{Event, Format, Formats, Limits, SubEvent};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::version::Versions;
@@ -171,7 +172,15 @@ fn lanes(
             batch: BatchLimits::default(),
             load: action.limits().settle(action.ordering()),
             registry: Arc::clone(&registry),
-            operator: Operator::new(Arc::clone(store), Arc::clone(clock)),
+            operator: Operator::new(
+                Query::new(
+                    Arc::clone(store),
+                    Formats::default(),
+                    query::Actions::default(),
+                ),
+                Plans::new(),
+                Arc::clone(clock),
+            ),
             routing: Arc::new(routing),
             limits: Limits::default(),
             default_version: None,

@@ -1,17 +1,20 @@
 //! One order for one lane, and what comes of it. Pure.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::selection::Selection;
 use crate::clock::Timestamp;
 use crate::destination::Ordering;
-use crate::error::{Error, Result};
 use crate::job::{Command, Status, Transition};
 use crate::spans::Spans;
 use crate::store::{Lane, OpenSpan};
 
 /// Bytes of a reason, at most.
-const REASON_BYTES_MAX: usize = 4_096;
+const REASON_BYTES_MAX: usize = 512;
+/// Bytes of reasons in one record, about: with what else a transition takes, a record holds them.
+const RECORD_REASONS_BYTES_MAX: usize = 8 << 20;
+/// Transitions in one record.
+const RECORD_TRANSITIONS_MAX: usize = 100_000;
 
 /// What an operator wants done.
 #[derive(Debug, Clone)]
@@ -20,19 +23,8 @@ pub struct Order {
     pub command: Command,
     /// With which jobs.
     pub jobs: Selection,
-    /// Why, kept with the jobs that are discarded, cancelled or paused. At most 4 KiB; the rest is cut off.
+    /// Why, kept with the jobs that are discarded, cancelled or paused. At most 512 bytes; the rest is cut off.
     pub reason: Option<String>,
-}
-
-/// What an order came to in one lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obeyed {
-    /// `destination/action`.
-    pub lane: Arc<str>,
-    /// Positions whose jobs changed. Those that no route leads from have no job, and are counted all the same.
-    pub changed: u64,
-    /// Positions that were selected, and whose jobs the command does not concern as they stand.
-    pub unchanged: u64,
 }
 
 /// An order as one lane is given it.
@@ -44,6 +36,60 @@ pub(crate) struct LaneOrder {
     /// Only jobs that stand so; any, when empty.
     pub(crate) statuses: Vec<Status>,
     pub(crate) reason: Option<String>,
+}
+
+/// What an order came to in one lane. In both there may be positions that hold no job of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Obeyed {
+    pub(crate) taken: Spans,
+    pub(crate) refused: BTreeMap<Why, Spans>,
+}
+
+/// Why a command is not carried out on a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Why {
+    /// The command does not concern jobs that stand so.
+    Stands(Status),
+    /// It is paused.
+    Paused,
+    /// Its action loads in order, so that no single job of it can be passed over.
+    Ordered,
+}
+
+impl Why {
+    /// Where the job stands, in a word.
+    pub(super) fn standing(self) -> &'static str {
+        match self {
+            Why::Stands(status) => status.name(),
+            Why::Paused => "paused",
+            Why::Ordered => "ordered",
+        }
+    }
+
+    /// Why, and what can be done instead.
+    pub(super) fn reason(self, command: Command) -> &'static str {
+        use Status::{Acknowledged, Awaiting, Discarded, Executing, Failed, Succeeded, Unknown};
+        match (self, command) {
+            (Why::Ordered, _) => {
+                "the action loads in order, and single jobs of it are not paused: pause the action"
+            }
+            (Why::Paused, Command::Pause) => "paused already",
+            (Why::Paused, _) => "paused: resume it",
+            (Why::Stands(Executing), _) => "executing: wait for the end of its load, or cancel it",
+            (Why::Stands(Succeeded), _) => "succeeded already",
+            (Why::Stands(Discarded), Command::Pause | Command::Resume) => {
+                "discarded: retry it first"
+            }
+            (Why::Stands(Discarded), _) => "discarded already",
+            (Why::Stands(Unknown), _) => {
+                "held, because its outcome is unknown: retry or discard it"
+            }
+            (Why::Stands(Acknowledged | Awaiting), Command::Retry) => {
+                "not loaded yet: it waits for its load"
+            }
+            (Why::Stands(Acknowledged | Awaiting | Failed), _) => "not paused",
+        }
+    }
 }
 
 /// What is to be recorded.
@@ -58,43 +104,28 @@ pub(crate) fn is_held(open: &OpenSpan) -> bool {
     open.status == Status::Awaiting && open.error.is_some()
 }
 
-/// Which jobs of `lane` an order changes.
-///
-/// # Errors
-/// `Refused` when single jobs of an ordered action are to be paused.
+/// Which jobs of `lane` an order changes. `ordering` is unknown where no action is configured.
 pub(crate) fn decide(
     lane: &Lane,
     order: &LaneOrder,
     ordering: Option<Ordering>,
     at: Timestamp,
-) -> Result<Decision> {
+) -> Decision {
     let pauses = matches!(order.command, Command::Pause | Command::Resume);
-    if pauses && ordering == Some(Ordering::Ordered) {
-        let what = format!(
-            "{} loads in order: single jobs of it are not paused",
-            lane.name
-        );
-        return Err(Error::refused(what).help("pause the whole action"));
-    }
-    let mut decision = Decision {
-        transitions: Vec::new(),
-        obeyed: Obeyed {
-            lane: Arc::clone(&lane.name),
-            changed: 0,
-            unchanged: 0,
-        },
-    };
+    let never = (pauses && ordering == Some(Ordering::Ordered)).then_some(Why::Ordered);
+    let mut transitions = Vec::new();
+    let mut obeyed = Obeyed::default();
     for open in order.among.iter().flat_map(|span| lane.all(span)) {
         let wanted = order.statuses.is_empty() || order.statuses.contains(&open.status);
         if !wanted {
             continue;
         }
-        if !concerns(order.command, &open) {
-            decision.obeyed.unchanged += open.span.len();
+        if let Some(why) = never.or_else(|| refusal(order.command, &open)) {
+            obeyed.refused.entry(why).or_default().add(open.span);
             continue;
         }
-        decision.obeyed.changed += open.span.len();
-        decision.transitions.push(Transition {
+        obeyed.taken.add(open.span);
+        transitions.push(Transition {
             lane: lane.id,
             span: open.span,
             status: after(order.command),
@@ -104,16 +135,34 @@ pub(crate) fn decide(
             command: Some(order.command),
         });
     }
-    Ok(decision)
+    Decision {
+        transitions,
+        obeyed,
+    }
 }
 
-fn concerns(command: Command, open: &OpenSpan) -> bool {
+/// Transitions in parts, each of which one record holds.
+pub(crate) fn pieces(transitions: &[Transition]) -> impl Iterator<Item = &[Transition]> {
+    let longest = transitions.iter().filter_map(|own| own.error.as_deref());
+    let longest = longest.map(str::len).max().unwrap_or(0).max(1);
+    let size = (RECORD_REASONS_BYTES_MAX / longest).clamp(1, RECORD_TRANSITIONS_MAX);
+    transitions.chunks(size)
+}
+
+/// Why a command does not concern a job, if it does not.
+fn refusal(command: Command, open: &OpenSpan) -> Option<Why> {
     use Status::{Acknowledged, Awaiting, Discarded, Failed, Succeeded, Unknown};
-    match command {
+    let held = is_held(open);
+    let concerns = match command {
         Command::Retry => matches!(open.status, Failed | Discarded | Unknown),
         Command::Discard | Command::Cancel => !matches!(open.status, Succeeded | Discarded),
-        Command::Pause => matches!(open.status, Acknowledged | Awaiting | Failed) && !is_held(open),
-        Command::Resume => is_held(open),
+        Command::Pause => matches!(open.status, Acknowledged | Awaiting | Failed) && !held,
+        Command::Resume => held,
+    };
+    match (concerns, held) {
+        (true, _) => None,
+        (false, true) => Some(Why::Paused),
+        (false, false) => Some(Why::Stands(open.status)),
     }
 }
 

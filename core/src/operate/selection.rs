@@ -1,154 +1,114 @@
 //! Which jobs an order concerns.
 
-use crate::clock::Timestamp;
-use crate::document::Entries;
-use crate::error::{Error, Result};
-use crate::event::{Block, SchemaId};
-use crate::flow::Pattern;
+use super::outcome::Unknown;
+use crate::error::{Error, Kind, Result};
 use crate::id::Id;
-use crate::job::Status;
-use crate::position::{Position, Span};
-use crate::spans::Spans;
-use crate::store::{Lane, Store};
+use crate::job::{Command, Status};
+use crate::query::{Filter, Query, Selected};
 
-/// Jobs by their ids, or by everything else: a job has to pass every list that is not empty. Nothing selects every job
-/// that the store has.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// These jobs. They have to pass `statuses` besides, and nothing else is looked at.
-    pub ids: Vec<Id>,
-    /// To one of these destinations.
-    pub destinations: Vec<Pattern>,
-    /// To one of these actions.
-    pub actions: Vec<Pattern>,
-    /// In one of these states.
-    pub statuses: Vec<Status>,
-    /// From one of these sources.
-    pub sources: Vec<Pattern>,
-    /// From one of these triggers.
-    pub triggers: Vec<Pattern>,
-    /// Of events at these positions.
-    pub span: Option<Span>,
-    /// Of events received at this time or later.
-    pub since: Option<Timestamp>,
-    /// Of events received before this time.
-    pub before: Option<Timestamp>,
+/// Ids in one order, at most.
+const IDS_MAX: usize = 10_000;
+
+/// Jobs by their ids, or by what is known of them.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// These jobs, at most 10,000.
+    Ids(Vec<Id>),
+    /// Those that the filter lets through. One that names no status means those that the command concerns.
+    Filter(Box<Filter>),
+}
+
+impl From<Filter> for Selection {
+    fn from(filter: Filter) -> Selection {
+        Selection::Filter(Box::new(filter))
+    }
+}
+
+/// The jobs that a selection came to.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// Where they are; each lane once.
+    pub(super) lanes: Vec<Selected>,
+    /// Ids that are no job of the store.
+    pub(super) unknown: Vec<Unknown>,
 }
 
 impl Selection {
     /// The job with this id.
     #[must_use]
     pub fn job(id: Id) -> Selection {
-        Selection {
-            ids: vec![id],
-            ..Selection::default()
-        }
+        Selection::Ids(vec![id])
     }
 
-    /// The positions in `lane` that are selected, as far as the store has them; none when the lane is not meant at all.
+    /// Finds the jobs that `command` is to be carried out on.
     ///
     /// # Errors
-    /// `Refused` when a job's event is not in the store any more, or when changes of several triggers lie in one block:
-    /// those are told apart only by decoding them. When the store cannot be read.
-    pub(super) fn among(&self, store: &dyn Store, lane: &Lane) -> Result<Option<Spans>> {
-        let kept = Span::new(store.oldest(), store.durable().upto());
-        if !self.ids.is_empty() {
-            return self.by_id(lane, kept);
+    /// As [`Query::select`]; `Invalid` when there are too many ids.
+    pub(super) fn choose(&self, command: Command, query: &Query) -> Result<Chosen> {
+        match self {
+            Selection::Ids(ids) => by_id(ids, query),
+            Selection::Filter(filter) => Ok(Chosen {
+                lanes: query.select(&concerned(command, filter))?,
+                unknown: Vec::new(),
+            }),
         }
-        let (destination, action) = lane.name.split_once('/').unwrap_or((&lane.name, ""));
-        if !passes(&self.destinations, destination) || !passes(&self.actions, action) {
-            return Ok(None);
-        }
-        let wanted = self.span.map_or(Some(kept), |span| span.intersection(kept));
-        let wanted = wanted.filter(|span| !span.is_empty());
-        let Some(span) = wanted else {
-            return Ok(Some(Spans::default()));
-        };
-        if self.looks_at_events() {
-            return self.by_event(store, span).map(Some);
-        }
-        Ok(Some(Spans::from(span)))
-    }
-
-    fn by_id(&self, lane: &Lane, kept: Span) -> Result<Option<Spans>> {
-        let mut among = Spans::default();
-        for id in self.ids.iter().filter(|id| id.lane() == Some(lane.id)) {
-            let position = id.position().ok_or_else(|| {
-                Error::refused(format!("{id} was given before its event was stored"))
-                    .help("show it first, and use the id that is shown")
-            })?;
-            if !kept.contains(position) {
-                let what = format!("the event of job {id} is not in the store");
-                return Err(
-                    Error::refused(what).help("the retention policy says how long events are kept")
-                );
-            }
-            among.add(Span::new(position, position));
-        }
-        Ok(Some(among).filter(|among| !among.is_empty()))
-    }
-
-    fn looks_at_events(&self) -> bool {
-        let times = self.since.is_some() || self.before.is_some();
-        times || !self.sources.is_empty() || !self.triggers.is_empty()
-    }
-
-    fn by_event(&self, store: &dyn Store, span: Span) -> Result<Spans> {
-        let names = store.sources();
-        let wants = |id: SchemaId| {
-            let schema = store.schema(id)?;
-            let (_, source) = names.iter().find(|(id, _)| *id == schema.source)?;
-            Some(passes(&self.sources, source) && passes(&self.triggers, schema.trigger()))
-        };
-        let wants = |id: SchemaId| wants(id).unwrap_or(false);
-        let mut among = Spans::default();
-        let mut blocks = store.blocks(span.first);
-        while let Some(block) = blocks.next()? {
-            if block.first > span.last {
-                break;
-            }
-            if self.was_received(block.received_at) {
-                for own in positions(&block, &wants)?.within(span).iter() {
-                    among.add(own);
-                }
-            }
-        }
-        Ok(among)
-    }
-
-    fn was_received(&self, at: Timestamp) -> bool {
-        self.since.is_none_or(|since| at >= since) && self.before.is_none_or(|before| at < before)
     }
 }
 
-/// The positions of a block under the schemas that are wanted.
-fn positions(block: &Block, wants: &dyn Fn(SchemaId) -> bool) -> Result<Spans> {
-    let Some(whole) = block.span() else {
-        return Ok(Spans::default());
-    };
-    let mut counted = block.tally.iter().filter(|tally| tally.count > 0);
-    if counted.clone().all(|tally| wants(tally.schema)) {
-        return Ok(Spans::from(whole));
+/// Whoever says nothing of states means those with which something can be done.
+fn concerned(command: Command, filter: &Filter) -> Filter {
+    use Status::{Acknowledged, Awaiting, Discarded, Executing, Failed, Unknown};
+    let mut filter = filter.applied();
+    if filter.statuses.only.is_empty() {
+        filter.statuses.only = match command {
+            Command::Retry => vec![Failed, Discarded, Unknown],
+            Command::Discard | Command::Cancel => {
+                vec![Acknowledged, Awaiting, Executing, Failed, Unknown]
+            }
+            Command::Pause => vec![Acknowledged, Awaiting, Failed],
+            Command::Resume => vec![Awaiting],
+        };
     }
-    if !counted.any(|tally| wants(tally.schema)) {
-        return Ok(Spans::default());
-    }
-    if block.format != crate::event::FormatId::JSON {
-        let what = format!("positions {whole} hold changes of several triggers in one block");
-        return Err(Error::refused(what).help("select by position, time or status instead"));
-    }
-    let mut found = Spans::default();
-    let mut entries = Entries::of(block.body.clone());
-    let mut position: Position = block.first;
-    while let Some((schema, _)) = entries.peek()? {
-        if wants(schema) {
-            found.add(Span::new(position, position));
-        }
-        position = position.next();
-    }
-    Ok(found)
+    filter
 }
 
-fn passes(patterns: &[Pattern], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
+fn by_id(ids: &[Id], query: &Query) -> Result<Chosen> {
+    if ids.len() > IDS_MAX {
+        return Err(Error::invalid(format!("{} ids are too many", ids.len()))
+            .help(format!("name at most {IDS_MAX} at a time, or use a filter")));
+    }
+    let mut chosen = Chosen::default();
+    for id in ids {
+        match job(*id, query) {
+            Ok(selected) => chosen.add(selected),
+            Err(error) if error.kind() == Kind::Invalid => {
+                chosen.unknown.push(Unknown {
+                    id: id.to_string(),
+                    reason: error.report(),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(chosen)
+}
+
+fn job(id: Id, query: &Query) -> Result<Selected> {
+    let address = query.address_of(id)?;
+    if address.lane.is_none() {
+        return Err(Error::invalid("this is the id of an event")
+            .help("name one of its jobs, or select by event"));
+    }
+    let selected = query.select_at(address)?;
+    selected.ok_or_else(|| Error::invalid("no job has this id"))
+}
+
+impl Chosen {
+    fn add(&mut self, selected: Selected) {
+        let mut known = self.lanes.iter_mut();
+        match known.find(|own| own.lane.id == selected.lane.id) {
+            Some(own) => selected.spans.iter().for_each(|span| own.spans.add(span)),
+            None => self.lanes.push(selected),
+        }
+    }
 }

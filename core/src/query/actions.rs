@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::destination::Destination;
 use crate::event::Schema;
 use crate::flow::Route;
+use crate::version::Versions;
 
 /// What has to be known of actions to tell which jobs there are.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +21,31 @@ pub struct Actions {
 }
 
 impl Actions {
+    /// Actions to which these routes lead.
+    #[must_use]
+    pub fn routed(routes: Vec<Route>) -> Actions {
+        Actions {
+            routes,
+            ..Actions::default()
+        }
+    }
+
+    /// The same, with what there is to know of those of `destination`, which has these versions.
+    #[must_use]
+    pub fn of(mut self, destination: &dyn Destination, versions: &Versions) -> Actions {
+        let name = destination.name();
+        for action in destination.actions() {
+            if action.marshals() {
+                self.marshalling.insert(format!("{name}/{}", action.name()));
+            }
+        }
+        if let Some(default) = &versions.default {
+            let default = Arc::clone(default);
+            self.default_versions.insert(name.to_owned(), default);
+        }
+        self
+    }
+
     /// Whether events of `schema`, which `source` wrote, are jobs of `lane`.
     #[must_use]
     pub fn leads(&self, source: &str, schema: &Schema, lane: &str) -> bool {

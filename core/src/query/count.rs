@@ -8,7 +8,8 @@ use super::{Filter, Query, Times, View};
 use crate::error::Result;
 use crate::event::{Block, SchemaId};
 use crate::position::Span;
-use crate::store::Statistics;
+use crate::spans::Spans;
+use crate::store::{Lane, Statistics};
 
 /// What is counted: positions of `schemas` in those spans that `spans` picks out.
 struct Counting<'a> {
@@ -92,6 +93,28 @@ impl Query {
             .iter()
             .map(|lane| self.count_in(&view, &filter, span, lane));
         counts.sum()
+    }
+
+    /// How many jobs of `lane` lie in `spans`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn jobs_in(&self, lane: &Lane, spans: &Spans) -> Result<u64> {
+        let Some(span) = spans.hull() else {
+            return Ok(0);
+        };
+        let view = self.look();
+        let all = view.schemas.keys().copied().collect();
+        self.count(
+            &view,
+            &Counting {
+                span,
+                times: Times::default(),
+                schemas: &view.led(&all, lane, &self.actions),
+                spans: &|span| spans.within(span).as_slice().to_vec(),
+                fits: None,
+            },
+        )
     }
 
     fn count_in(&self, view: &View, filter: &Filter, span: Span, lane: &Led<'_>) -> Result<u64> {

@@ -75,9 +75,16 @@ impl Query {
         if let Ok(position) = text.parse() {
             return self.checked(Position(position), None);
         }
-        let id: Id = text.parse()?;
+        self.address_of(text.parse()?)
+    }
+
+    /// What `id` names, be it an address or a ticket.
+    ///
+    /// # Errors
+    /// `Invalid` when it belongs to another store, or is not there.
+    pub fn address_of(&self, id: Id) -> Result<Address> {
         if id.store() != self.store.id() {
-            return Err(Error::invalid(format!("{text} belongs to another store"))
+            return Err(Error::invalid(format!("{id} belongs to another store"))
                 .help("name the configuration of that store with --config"));
         }
         match id.position() {

@@ -15,9 +15,11 @@ mod filter;
 mod find;
 mod list;
 mod read;
+mod select;
 mod transitions;
+mod words;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,13 +28,15 @@ pub use actions::Actions;
 pub use filter::{Attempts, Filter, Names, Page, Statuses, Times};
 pub use find::{Address, EventDetail, JobDetail};
 pub use list::{Cursor, EventRow, JobRow, Listed};
+pub use select::Selected;
 pub use transitions::TransitionRow;
+pub use words::{Noun, Words};
 
 use crate::clock::Timestamp;
 use crate::event::{LaneId, Schema, SchemaId};
 use crate::id::Id;
 use crate::position::{Position, Span};
-use crate::scheduler::Formats;
+use crate::source::Formats;
 use crate::store::{Lane, Statistics, Store};
 
 /// Asks a store. Cheap to clone.
@@ -52,6 +56,12 @@ impl Query {
             formats: Arc::new(formats),
             actions: Arc::new(actions),
         }
+    }
+
+    /// The store that is asked.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The store as it is now: what one question is answered from.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::counters::LaneCounters;
 use super::follow::Follower;
 use super::hands::Hands;
-use super::load::{Formats, Loader};
+use super::load::Loader;
 use super::pace::Pace;
 use super::retries::Retries;
 use super::routing::Routing;
@@ -19,11 +19,11 @@ use crate::destination::{Action, LoadLimits, Toolkit};
 use crate::error::{Error, Result};
 use crate::event::LaneId;
 use crate::gateway::Registry;
-use crate::operate::{Operator, is_paused};
+use crate::operate::{Operator, paused};
 use crate::position::{Position, Span};
 use crate::queue::BatchLimits;
 use crate::schedule::Schedule;
-use crate::source::Limits;
+use crate::source::{Formats, Limits};
 use crate::spans::Spans;
 use crate::store::Store;
 use crate::watermark::Watermark;
@@ -182,6 +182,8 @@ pub fn start_lane(
     settings: LaneSettings,
 ) -> Result<LaneHandle> {
     let id = store.register_lane(&settings.name)?;
+    // Before the lane is looked at: what is ordered from now on comes here, and what was before is in the store.
+    let attendance = settings.operator.attend(id);
     let lane = store
         .lane(id)
         .ok_or_else(|| Error::stopped(format!("the store does not know its own lane {}", id.0)))?;
@@ -240,8 +242,8 @@ pub fn start_lane(
         retries: Retries::new(ordering),
         unknown: Spans::default(),
         held: Spans::default(),
-        paused: is_paused(store.as_ref(), &name),
-        attendance: settings.operator.attend(id),
+        paused: paused(store.as_ref(), &name).is_some(),
+        attendance,
         pace: rate.map(|rate| Pace::new(rate, clock.elapsed())),
         tick: None,
     };

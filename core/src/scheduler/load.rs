@@ -3,7 +3,7 @@
 //! The action runs apart from everything else, so that one which panics, hangs or blocks its thread harms nobody
 //! but its own batch: on a runtime with several threads each load has a further one for itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,13 +22,11 @@ use crate::job::QueuedJob;
 use crate::position::{Position, Span};
 use crate::rows;
 use crate::source::{
-    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, StoreSchemas, Takes, Wanted,
+    Asked, Completed, Decoded, Decoding, Format, Formats, Limits, Parked, StoreSchemas, Takes,
+    Wanted,
 };
 use crate::spans::Spans;
 use crate::store::Store;
-
-/// The formats that blocks may be in, by number.
-pub type Formats = HashMap<FormatId, Arc<dyn Format>>;
 
 /// What a load needs.
 #[derive(Debug, Clone)]

@@ -26,5 +26,4 @@ mod tests;
 
 pub use counters::{Counter, LaneCounters};
 pub use lane::{LaneHandle, LaneSettings, start_lane};
-pub use load::Formats;
 pub use routing::Routing;

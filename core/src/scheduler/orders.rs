@@ -4,7 +4,7 @@ use super::filing::Filing;
 use super::runner::Runner;
 use crate::error::{Error, Result};
 use crate::job::{Command, Transition};
-use crate::operate::{Ask, LaneOrder, Obeyed, decide};
+use crate::operate::{Ask, LaneOrder, Obeyed, decide, pieces};
 
 impl Runner {
     /// Does what was asked, and answers.
@@ -30,14 +30,17 @@ impl Runner {
         let unknown = || Error::stopped(format!("the store does not know lane {}", self.name));
         let lane = self.loader.store.lane(self.id).ok_or_else(unknown)?;
         let now = self.clock.now();
-        let decision = decide(&lane, order, Some(self.rules.ordering), now)?;
-        let receipt = self.follower.record(&decision.transitions)?;
+        let decision = decide(&lane, order, Some(self.rules.ordering), now);
+        let mut receipt = None;
+        for piece in pieces(&decision.transitions) {
+            receipt = self.follower.record(piece)?;
+        }
         for transition in &decision.transitions {
             self.take_to_heart(order.command, transition, filing);
         }
         self.counters.commands.add(1);
         let obeyed = decision.obeyed;
-        tracing::warn!(lane = %self.name, command = %order.command, positions = obeyed.changed, "an operator's order was carried out");
+        tracing::warn!(lane = %self.name, command = %order.command, positions = obeyed.taken.positions(), "an operator's order was carried out");
         self.until_durable(receipt).await?;
         Ok(obeyed)
     }

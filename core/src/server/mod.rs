@@ -30,7 +30,7 @@ pub use body::{Budget, Gathered, Peer};
 pub use health::{Health, Reason};
 pub use listener::{Running, Server};
 pub use metrics::{Exposition, Histogram, Kind as MetricKind, Metrics};
-pub use reply::{fault, json, success};
+pub use reply::{data, fault, json, success};
 
 use axum::routing::get;
 use std::sync::Arc;

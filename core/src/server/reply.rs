@@ -41,6 +41,24 @@ pub fn success(message: &str) -> Response<Body> {
     )
 }
 
+/// A reply of 200 with `data`.
+#[must_use]
+pub fn data<T: Serialize + ?Sized>(data: &T) -> Response<Body> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Found<'a, T: ?Sized> {
+        status_code: u16,
+        message: &'a str,
+        data: &'a T,
+    }
+    let found = Found {
+        status_code: 200,
+        message: "Successful",
+        data,
+    };
+    json(200, &found)
+}
+
 /// A reply that tells what is wrong.
 #[must_use]
 pub fn fault(fault: &Fault) -> Response<Body> {

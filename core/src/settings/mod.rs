@@ -42,7 +42,9 @@ pub use environment::Environment;
 pub use limits::HttpLimits;
 pub use problem::{Place, Problem, Problems, suggestion};
 pub use section::Section;
-pub use service::{GATEWAY_ADDRESS, GatewaySettings, Keeping, ServiceSettings, TlsFiles};
+pub use service::{
+    GATEWAY_ADDRESS, GatewaySettings, Keeping, SchedulerSettings, ServiceSettings, TlsFiles,
+};
 pub use size::{parse_size, write_size};
 pub use store::{PurgeSettings, Retention, StoreDriver, StoreSettings};
 pub use taken::Taken;
@@ -65,7 +67,7 @@ pub struct Settings {
     /// `[gateway]`.
     pub gateway: GatewaySettings,
     /// `[scheduler]`: health, metrics and the admin side; it listens only where it is told to.
-    pub scheduler: ServiceSettings,
+    pub scheduler: SchedulerSettings,
     /// `memory.cap`: bytes that the process may take. Default: 512 MiB, at least 64 MiB.
     pub memory_bytes: u64,
     /// `[sources.<name>]`, in the order of the file.
@@ -158,7 +160,7 @@ impl Settings {
                 .or("blacksmith".into()),
             store: StoreSettings::read(root.take_section("store")),
             gateway: GatewaySettings::read(root.take_section("gateway")),
-            scheduler: ServiceSettings::read_scheduler(root.take_section("scheduler")),
+            scheduler: SchedulerSettings::read(root.take_section("scheduler")),
             memory_bytes: memory
                 .take_size("cap")
                 .checked(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::address::Address;
 use super::limits::HttpLimits;
 use super::section::Section;
+use crate::secret::Secret;
 
 /// `[gateway]`, or `[scheduler]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +19,19 @@ pub struct ServiceSettings {
     /// `limits`.
     pub limits: HttpLimits,
 }
+
+/// `[scheduler]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SchedulerSettings {
+    /// What both services have.
+    pub service: ServiceSettings,
+    /// `token`: what whoever gives orders over TCP has to say in `Authorization: Bearer`. At least 16 bytes. None: orders
+    /// are taken only from this machine.
+    pub token: Option<Secret>,
+}
+
+/// Bytes of a token, at least: fewer are guessed.
+const TOKEN_BYTES_MIN: usize = 16;
 
 /// Where a gateway with HTTP triggers listens when nothing is said: this machine alone can reach it.
 pub const GATEWAY_ADDRESS: &str = "127.0.0.1:9090";
@@ -71,12 +85,6 @@ impl Default for Keeping {
 }
 
 impl ServiceSettings {
-    pub(super) fn read_scheduler(mut section: Section) -> Self {
-        let service = ServiceSettings::read(&mut section);
-        section.finish();
-        service
-    }
-
     fn read(section: &mut Section) -> Self {
         let address = section.take_str("address").optional();
         let address = address.and_then(|text| match text.parse() {
@@ -98,6 +106,23 @@ impl ServiceSettings {
                 .flatten(),
             limits: HttpLimits::read(section.take_section("limits")),
         }
+    }
+}
+
+impl SchedulerSettings {
+    pub(super) fn read(mut section: Section) -> Self {
+        let token = section.take_secret("token").checked(
+            |token| token.expose().len() >= TOKEN_BYTES_MIN,
+            "too short to keep anybody out",
+            "at least 16 characters, as `openssl rand -hex 32` makes them",
+        );
+        let token = token.optional();
+        let settings = SchedulerSettings {
+            service: ServiceSettings::read(&mut section),
+            token,
+        };
+        section.finish();
+        settings
     }
 }
 

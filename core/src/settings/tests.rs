@@ -542,7 +542,7 @@ fn services_say_where_they_answer_and_what_clients_may_do() {
         (3_600, 5)
     );
     assert_eq!(
-        settings.scheduler.address,
+        settings.scheduler.service.address,
         Some(Address::Unix("/run/b.sock".into()))
     );
     assert_eq!(read("").gateway, GatewaySettings::default());

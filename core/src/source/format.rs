@@ -1,5 +1,6 @@
 //! How the bytes of a block become jobs or Arrow record batches.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +29,18 @@ pub trait Format: fmt::Debug + Send + Sync + 'static {
 
     /// Starts decoding one batch.
     fn decoding(&self, asked: Asked) -> Box<dyn Decoding>;
+}
+
+/// The formats that blocks may be in, by number.
+pub type Formats = HashMap<FormatId, Arc<dyn Format>>;
+
+/// These formats, by their numbers.
+pub fn by_number(formats: impl IntoIterator<Item = Arc<dyn Format>>) -> Formats {
+    let numbered = formats.into_iter().flat_map(|format| {
+        let ids = format.ids().iter();
+        ids.map(move |id| (*id, Arc::clone(&format)))
+    });
+    numbered.collect()
 }
 
 /// What an action is given.

@@ -20,8 +20,8 @@ use crate::version::Versions;
 pub use change_log::{SCHEMA_KEY, SCHEMA_TABLE, SYSTEM_COLUMNS};
 pub use event::{Event, SubEvent};
 pub use format::{
-    Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, StoreSchemas, Takes,
-    Wanted,
+    Asked, Completed, Decoded, Decoding, Format, Formats, Limits, Parked, Schemas, StoreSchemas,
+    Takes, Wanted, by_number,
 };
 pub use trigger::{
     ExtractCron, ExtractHttp, ExtractMessage, Listen, Listening, Message, Mode, Request, Route,

@@ -10,7 +10,7 @@ use crate::job::{Status, Transition};
 use crate::position::{Position, Span};
 use crate::server::Address;
 use crate::server::client::{Client, Reply};
-use crate::settings::{Environment, GatewaySettings, Section, ServiceSettings};
+use crate::settings::{Environment, GatewaySettings, SchedulerSettings, Section, ServiceSettings};
 use crate::source::Source;
 
 /// A source of one route.
@@ -57,7 +57,10 @@ async fn both_services_answer_while_they_run_and_are_gone_when_they_stopped() {
             service: at(&path("gateway.sock")),
             ..GatewaySettings::default()
         })
-        .scheduler_settings(at(&path("scheduler.sock")))
+        .scheduler_settings(SchedulerSettings {
+            service: at(&path("scheduler.sock")),
+            ..SchedulerSettings::default()
+        })
         .admin_socket(path("admin.sock"))
         .attach(crate::server::Router::new().route("/own", mine))
         .admin(admin);

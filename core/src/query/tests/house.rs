@@ -16,16 +16,15 @@ use crate::json::Json;
 use crate::log::Receipt;
 use crate::position::Position;
 use crate::query::{Actions, Query};
-use crate::scheduler::Formats;
-use crate::source::{Asked, Completed, Decoded, Decoding, Format, Wanted};
+use crate::source::{Asked, Completed, Decoded, Decoding, Format, Formats, Wanted};
 use crate::store::Store;
 
-pub(super) const RAW: FormatId = FormatId(99);
+pub(crate) const RAW: FormatId = FormatId(99);
 const WAIT: Duration = Duration::from_secs(60);
 
 /// What kinds of events there are: trigger, whether a route leads to `crm/register`, and whether they
 /// call `crm/notify`. The last two are rows.
-pub(super) const KINDS: [(&str, bool, bool); 5] = [
+pub(crate) const KINDS: [(&str, bool, bool); 5] = [
     ("signup", true, false),
     ("visit", false, false),
     ("order", true, true),
@@ -34,7 +33,7 @@ pub(super) const KINDS: [(&str, bool, bool); 5] = [
 ];
 
 /// The first kind that is rows.
-pub(super) const ROWS: usize = 3;
+pub(crate) const ROWS: usize = 3;
 
 /// A format of one byte for each event, its schema; what follows a zero is padding.
 #[derive(Debug)]
@@ -85,18 +84,18 @@ impl Decoding for Raw {
 
 /// A store with everything registered.
 #[derive(Debug, Clone)]
-pub(super) struct House {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) source: SourceId,
+pub(crate) struct House {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) source: SourceId,
     /// By kind; behind them that of follow-ups for `crm/notify`.
-    pub(super) schemas: Vec<SchemaId>,
+    pub(crate) schemas: Vec<SchemaId>,
     /// `crm/register` and `crm/notify`.
-    pub(super) lanes: [LaneId; 2],
-    pub(super) query: Query,
+    pub(crate) lanes: [LaneId; 2],
+    pub(crate) query: Query,
 }
 
 impl House {
-    pub(super) fn over(store: Arc<dyn Store>) -> House {
+    pub(crate) fn over(store: Arc<dyn Store>) -> House {
         let source = store.register_source("shop").unwrap();
         let lanes = ["crm/register", "crm/notify"].map(|name| store.register_lane(name).unwrap());
         let known = store.schemas();
@@ -123,7 +122,7 @@ impl House {
     }
 
     /// A block of documents.
-    pub(super) fn documents(&self, kinds: &[usize], at: Timestamp) -> Draft {
+    pub(crate) fn documents(&self, kinds: &[usize], at: Timestamp) -> Draft {
         let mut body = Vec::new();
         for kind in kinds {
             write(&mut body, &entry(self.schemas[*kind], None)).unwrap();
@@ -132,7 +131,7 @@ impl House {
     }
 
     /// A block of rows, and `padding` bytes that nobody reads.
-    pub(super) fn rows(&self, kinds: &[usize], at: Timestamp, padding: usize) -> Draft {
+    pub(crate) fn rows(&self, kinds: &[usize], at: Timestamp, padding: usize) -> Draft {
         let mut body: Vec<u8> = kinds
             .iter()
             .map(|kind| self.schemas[*kind].0 as u8)
@@ -142,7 +141,7 @@ impl House {
     }
 
     /// Jobs of `crm/notify` that follow up those of `crm/register` at `parents`.
-    pub(super) fn follow_ups(&self, parents: &[Position], at: Timestamp) -> Draft {
+    pub(crate) fn follow_ups(&self, parents: &[Position], at: Timestamp) -> Draft {
         let schema = self.schemas[KINDS.len()];
         let mut body = Vec::new();
         for parent in parents {
@@ -174,13 +173,13 @@ impl House {
         }
     }
 
-    pub(super) fn append(&self, draft: Draft) -> Receipt {
+    pub(crate) fn append(&self, draft: Draft) -> Receipt {
         let receipt = self.store.append(self.source, draft).unwrap();
         receipt.wait(WAIT).unwrap();
         receipt
     }
 
-    pub(super) fn record(&self, transitions: &[crate::job::Transition]) {
+    pub(crate) fn record(&self, transitions: &[crate::job::Transition]) {
         self.store.record(transitions).unwrap().wait(WAIT).unwrap();
     }
 }

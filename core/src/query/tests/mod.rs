@@ -1,6 +1,6 @@
 //! Queries over both stores: against a plain model, and that they read only what matters.
 
-mod house;
+pub(crate) mod house;
 mod model;
 mod one;
 mod reach;

@@ -108,7 +108,11 @@ impl House {
         let registry = Arc::new(registry);
         let formats: Formats = [(FormatId::JSON, Arc::new(Documents) as Arc<dyn Format>)].into();
         let formats = Arc::new(formats);
-        let operator = Operator::new(Arc::clone(&store), Arc::clone(&clock));
+        let operator = Operator::new(
+            Query::new(Arc::clone(&store), Formats::default(), Actions::default()),
+            Plans::new(),
+            Arc::clone(&clock),
+        );
         let start = |action: Arc<dyn Action>| {
             let name = format!("crm/{}", action.name());
             let routing = Routing::new(Arc::clone(&store), &routes, "crm", action.as_ref());

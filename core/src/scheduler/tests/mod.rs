@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::{Formats, LaneHandle, LaneSettings, Routing, start_lane};
+use super::{LaneHandle, LaneSettings, Routing, start_lane};
 use crate::clock::{Clock, Timestamp};
 use crate::destination::{Action, Ordering, PartialLoadLimits, Queue, Then, Thens, Toolkit};
 use crate::error::{Error, Result};
@@ -30,11 +30,12 @@ use crate::flow::Route;
 use crate::gateway::Registry;
 use crate::job::Status;
 use crate::log::Retention;
-use crate::operate::Operator;
+use crate::operate::{Operator, Plan, Plans};
 use crate::position::{Position, Span};
+use crate::query::{Actions, Query};
 use crate::queue::BatchLimits;
 use crate::schedule::{Backoff, Interval, Schedule};
-use crate::source::{Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Wanted};
+use crate::source::{Asked, Completed, Decoded, Decoding, Format, Formats, Limits, Parked, Wanted};
 use crate::store::memory::MemoryStore;
 use crate::store::{Lane, OpenSpan, Store};
 
@@ -330,8 +331,19 @@ impl Setup {
             seen: seen_in,
             store: OnceLock::from(Arc::clone(&store)),
         });
-        let operator = Operator::new(Arc::clone(&store), Arc::clone(&clock));
         let routes = [Route::between("shop/numbers", "lake")];
+        let plan = Plan {
+            schedule: self.schedule.clone(),
+            ordering: self.ordering,
+        };
+        let formats: Formats = [(FormatId::JSON, Arc::new(Numbers) as Arc<dyn Format>)].into();
+        let query = Query::new(
+            Arc::clone(&store),
+            formats.clone(),
+            Actions::routed(routes.to_vec()),
+        );
+        let plans = Plans::from([(Arc::from("lake/append"), plan)]);
+        let operator = Operator::new(query, plans, Arc::clone(&clock));
         let routing = Routing::new(Arc::clone(&store), &routes, "lake", action.as_ref());
         let settings = LaneSettings {
             action,
@@ -346,7 +358,6 @@ impl Setup {
             limits: Limits::default(),
             default_version: None,
         };
-        let formats: Formats = [(FormatId::JSON, Arc::new(Numbers) as Arc<dyn Format>)].into();
         let lane = start_lane(&store, &Arc::new(formats), &clock, settings).unwrap();
         Lab {
             store,

@@ -4,7 +4,8 @@ use super::*;
 use crate::flow::Pattern;
 use crate::id::Id;
 use crate::job::{Command, Transition};
-use crate::operate::{Obeyed, Order, Selection};
+use crate::operate::{Order, Outcome, Selection};
+use crate::query::{Filter, Names, Statuses, Times};
 
 /// Unordered and hourly: nothing happens by itself for an hour, but batches of 10.
 fn quiet() -> Setup {
@@ -23,14 +24,37 @@ fn realtime() -> Setup {
 }
 
 fn at(first: u64, last: u64) -> Selection {
-    Selection {
-        span: Some(span(first, last)),
-        ..Selection::default()
+    Selection::from(Filter {
+        positions: Some(span(first, last)),
+        ..Filter::default()
+    })
+}
+
+fn names(pattern: &str) -> Names {
+    Names {
+        only: vec![Pattern::new(pattern)],
+        not: Vec::new(),
     }
 }
 
+/// Every job that stands so.
+fn standing(status: Status) -> Selection {
+    let statuses = Statuses {
+        only: vec![status],
+        not: Vec::new(),
+    };
+    Selection::from(Filter {
+        statuses,
+        ..Filter::default()
+    })
+}
+
+fn everything() -> Selection {
+    Selection::from(Filter::default())
+}
+
 impl Lab {
-    async fn order(&self, command: Command, jobs: Selection) -> Result<Vec<Obeyed>> {
+    async fn order(&self, command: Command, jobs: Selection) -> Result<Outcome> {
         let reason = Some("the harbour master says so".to_owned());
         let order = Order {
             command,
@@ -41,7 +65,7 @@ impl Lab {
     }
 
     async fn changed(&self, command: Command, jobs: Selection) -> u64 {
-        self.order(command, jobs).await.unwrap()[0].changed
+        self.order(command, jobs).await.unwrap().taken
     }
 
     fn transitions(&self) -> Vec<Transition> {
@@ -58,10 +82,7 @@ async fn a_failed_job_that_is_retried_does_not_wait_for_its_interval() {
     lab.lane.settled(Position(3)).await.unwrap();
     lab.next().await;
     let failed_at = lab.clock.elapsed();
-    let only = Selection {
-        statuses: vec![Status::Failed],
-        ..Selection::default()
-    };
+    let only = standing(Status::Failed);
     assert_eq!(lab.changed(Command::Retry, only).await, 1);
     let again = lab.next().await;
     assert_eq!((again.numbers, again.attempt), (vec![4], 2));
@@ -101,10 +122,7 @@ async fn a_job_of_unknown_outcome_is_retried_or_discarded_when_somebody_says_so(
         lab.append(10);
         assert!(lab.lane.flush(Position(10)).await.is_err());
         lab.next().await;
-        let unknown = Selection {
-            statuses: vec![Status::Unknown],
-            ..Selection::default()
-        };
+        let unknown = standing(Status::Unknown);
         assert_eq!(lab.changed(command, unknown).await, 1);
         lab.lane.flush(Position(10)).await.unwrap();
         let reasons = discarded(&lab.standing());
@@ -127,7 +145,7 @@ async fn paused_jobs_are_passed_over_also_after_a_restart_and_resumed_ones_are_l
     let error = lab.lane.flush(Position(8)).await.unwrap_err();
     assert!(error.report().contains("jobs 3..4 are paused"), "{error:?}");
     assert_eq!(lab.next().await.numbers, [1, 2, 5, 6, 8]);
-    assert_eq!(lab.changed(Command::Resume, Selection::default()).await, 3);
+    assert_eq!(lab.changed(Command::Resume, everything()).await, 3);
     let resumed = lab.next().await;
     assert_eq!((resumed.numbers, resumed.attempt), (vec![3, 4, 7], 1));
     lab.settled(8).await;
@@ -180,8 +198,11 @@ async fn a_job_discarded_while_it_executes_stays_so_whatever_its_load_reports() 
 #[tokio::test(start_paused = true)]
 async fn a_paused_action_begins_no_load_also_after_a_restart_until_it_is_resumed() {
     let lab = realtime().open();
-    let all = Pattern::new("lake/*");
-    lab.operator.pause(&all).await.unwrap();
+    let all = [Pattern::new("lake/*")];
+    lab.operator
+        .pause(&all, Some("the pier is closed"))
+        .await
+        .unwrap();
     lab.append(10);
     let store = Arc::clone(&lab.store);
     lab.lane.stop().await.unwrap();
@@ -192,18 +213,22 @@ async fn a_paused_action_begins_no_load_also_after_a_restart_until_it_is_resumed
     lab.operator.resume(&all).await.unwrap();
     assert_eq!(lab.next().await.span, span(1, 10));
     lab.settled(10).await;
-    assert!(lab.operator.pause(&Pattern::new("lak")).await.is_err());
+    assert!(
+        lab.operator
+            .pause(&[Pattern::new("lak")], None)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_ordered_action_is_paused_as_a_whole_or_not_at_all() {
     let lab = Setup::default().hourly().open();
     lab.append(5);
-    let error = lab.order(Command::Pause, at(2, 2)).await.unwrap_err();
-    assert!(
-        error.report().contains("pause the whole action"),
-        "{error:?}"
-    );
+    let outcome = lab.order(Command::Pause, at(2, 2)).await.unwrap();
+    assert_eq!((outcome.taken, outcome.refused), (0, 1));
+    let refusal = &outcome.actions[0].refused[0];
+    assert!(refusal.reason.contains("pause the action"), "{refusal:?}");
     lab.order(Command::Discard, at(3, 3)).await.unwrap();
     lab.lane.flush(Position(5)).await.unwrap();
     let Lab { mut seen, .. } = lab;
@@ -223,18 +248,20 @@ async fn an_order_for_what_is_not_there_says_so() {
     let lab = quiet().open();
     lab.append(5);
     let id = Id::of_job(lab.store.id(), lab.lane.id, Position(9), Timestamp(0));
-    let error = lab
-        .order(Command::Retry, Selection::job(id))
-        .await
-        .unwrap_err();
-    assert!(error.report().contains("not in the store"), "{error:?}");
-    let elsewhere = Selection {
-        destinations: vec![Pattern::new("pond")],
-        ..Selection::default()
-    };
-    let error = lab.order(Command::Retry, elsewhere).await.unwrap_err();
-    assert!(error.report().contains("lake/append"), "{error:?}");
-    assert_eq!(lab.changed(Command::Retry, Selection::default()).await, 0);
+    let outcome = lab.order(Command::Retry, Selection::job(id)).await.unwrap();
+    assert_eq!(
+        (outcome.taken, outcome.unknown[0].id.clone()),
+        (0, id.to_string())
+    );
+    let reason = &outcome.unknown[0].reason;
+    assert!(reason.contains("no event at position 9"), "{reason}");
+    let elsewhere = Selection::from(Filter {
+        destinations: names("pond"),
+        ..Filter::default()
+    });
+    let outcome = lab.order(Command::Retry, elsewhere).await.unwrap();
+    assert_eq!(outcome, Outcome::default());
+    assert_eq!(lab.changed(Command::Retry, everything()).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +275,7 @@ async fn where_no_lane_runs_the_order_is_recorded_and_kept_by_the_next_one() {
         jobs: at(1, 4),
         reason: None,
     };
-    assert_eq!(operator.order(&order).await.unwrap()[0].changed, 4);
+    assert_eq!(operator.order(&order).await.unwrap().taken, 4);
     let mut lab = quiet().open_over(store);
     lab.lane.flush(Position(5)).await.unwrap();
     assert_eq!(lab.next().await.numbers, [5]);
@@ -260,10 +287,15 @@ async fn jobs_are_selected_by_where_their_events_come_from_and_when() {
     lab.append(3);
     tokio::time::advance(SECOND).await;
     lab.append(3);
-    let select = |triggers: &str, since| Selection {
-        triggers: vec![Pattern::new(triggers)],
-        since,
-        ..Selection::default()
+    let select = |triggers: &str, since| {
+        Selection::from(Filter {
+            triggers: names(triggers),
+            received: Times {
+                since,
+                before: None,
+            },
+            ..Filter::default()
+        })
     };
     let none = select("oth*", None);
     assert_eq!(lab.changed(Command::Discard, none).await, 0);
@@ -337,13 +369,8 @@ async fn interleave(seed: u64) {
             .await
             .unwrap();
     }
-    lab.order(Command::Resume, Selection::default())
-        .await
-        .unwrap();
-    let unknown = Selection {
-        statuses: vec![Status::Unknown],
-        ..Selection::default()
-    };
+    lab.order(Command::Resume, everything()).await.unwrap();
+    let unknown = standing(Status::Unknown);
     // Whatever is left comes to an end, once nobody holds it: each load ends by its timeout at the latest.
     let head = Position(lab.head());
     while lab.lane.flush(head).await.is_err() {
