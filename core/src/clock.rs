@@ -49,6 +49,26 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn elapsed(&self) -> Duration;
 }
 
+/// Both clocks, read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Wall time: what the calendar goes by.
+    pub wall: Timestamp,
+    /// Steady time: what every wait goes by.
+    pub elapsed: Duration,
+}
+
+impl Now {
+    /// What `clock` says.
+    #[must_use]
+    pub fn of(clock: &dyn Clock) -> Now {
+        Now {
+            wall: clock.now(),
+            elapsed: clock.elapsed(),
+        }
+    }
+}
+
 /// The machine's own clocks.
 #[derive(Debug)]
 pub struct SystemClock {

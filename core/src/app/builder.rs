@@ -299,6 +299,7 @@ impl Builder {
             purges: self.purges,
             #[cfg(feature = "http")]
             http: super::http::Http::default(),
+            deprecations: Arc::default(),
             operator: Operator::new(query, plans, Arc::clone(&clock)),
             store,
             clock,

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::destination::Action;
 use crate::error::{Error, Result};
 use crate::flow::Route;
-use crate::gateway::Registry;
+use crate::gateway::{Deprecations, Registry};
 use crate::id::Id;
 use crate::operate::Operator;
 use crate::position::Position;
@@ -63,6 +63,7 @@ pub struct Application {
     memory_bytes: usize,
     purges: Vec<(Interval, Purge)>,
     operator: Operator,
+    deprecations: Arc<Deprecations>,
     /// The gateway, as triggers see it.
     gateway: Arc<ServiceInfo>,
     /// The scheduler, as actions see it.
@@ -243,7 +244,8 @@ impl Application {
         let destinations: Vec<_> = destinations
             .map(|own| (Arc::clone(&own.destination), own.versions()))
             .collect();
-        Registry::new(&*self.store, &destinations, &self.routes)
+        let registry = Registry::new(&*self.store, &destinations, &self.routes)?;
+        Ok(registry.counting(&self.deprecations))
     }
 }
 

@@ -10,12 +10,12 @@ use super::bridge::hear;
 use super::builder::formats;
 use super::hooks::{HookedAction, HookedDestination, Ready, Step};
 use super::{Application, DestinationSettings, address};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Now, Timestamp};
 use crate::destination::{Action, Toolkit};
 use crate::error::Result;
 use crate::gateway::Registry;
 use crate::position::Position;
-use crate::schedule::Interval;
+use crate::schedule::{Interval, Slots};
 use crate::scheduler::{LaneHandle, LaneSettings, Routing, start_lane};
 use crate::source::Limits;
 use crate::store::{Purge, Purged, Store};
@@ -210,14 +210,16 @@ fn lane(
 
 /// Drops settled segments for as long as the scheduler runs.
 async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>, purges: Vec<(Interval, Purge)>) {
-    let due = |interval: &Interval| interval.next_after(clock.now());
-    let mut dues: Vec<_> = purges.iter().map(|(interval, _)| due(interval)).collect();
+    let begin = Now::of(&*clock);
+    let purges = purges.into_iter();
+    let mut purges: Vec<_> = purges
+        .map(|(interval, policy)| (Slots::after(&interval, begin), policy))
+        .collect();
     loop {
         tokio::time::sleep(RETENTION_EVERY).await;
-        for ((interval, policy), at) in purges.iter().zip(&mut dues) {
-            if *at <= clock.now() {
+        for (slots, policy) in &mut purges {
+            if slots.take(Now::of(&*clock)).is_some() {
                 purge(&store, policy.clone(), clock.now()).await;
-                *at = due(interval);
             }
         }
         let (store, now) = (Arc::clone(&store), clock.now());

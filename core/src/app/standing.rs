@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Application, address};
 use crate::destination::Ordering;
+use crate::gateway::Deprecations;
 use crate::job::Status;
 use crate::position::{Position, Span};
 use crate::server::{Exposition, Reason};
@@ -18,6 +19,7 @@ pub(super) fn watch(app: &Application) {
         store: Arc::clone(&app.store),
         sources: sources.map(|own| Arc::clone(&own.source)).collect(),
         ordered: ordered(app),
+        deprecations: Arc::clone(&app.deprecations),
     };
     let own = watched.clone();
     app.health().add(move |reasons| own.judge(reasons));
@@ -42,6 +44,7 @@ struct Watched {
     store: Arc<dyn Store>,
     sources: Vec<Arc<dyn Source>>,
     ordered: Vec<String>,
+    deprecations: Arc<Deprecations>,
 }
 
 impl Watched {
@@ -104,6 +107,15 @@ impl Watched {
         }
         for lane in self.store.lanes() {
             expose_lane(&lane, head, page);
+        }
+        for (owner, version, uses) in self.deprecations.uses() {
+            let labels = [
+                ("kind", owner.kind()),
+                ("name", owner.name()),
+                ("version", &*version),
+            ];
+            let help = "Events and jobs of deprecated versions since the start.";
+            page.counter("blacksmith_deprecated_uses_total", help, &labels, uses);
         }
     }
 }

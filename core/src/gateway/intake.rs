@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use super::deprecations::Owner;
 use super::registry::{Registered, Registry};
 use crate::call::{Actions, Call};
 use crate::clock::{Clock, Timestamp};
@@ -224,8 +225,12 @@ impl Intake {
         }
         let now = self.clock.now();
         let settled = self.versions.settle(event.version.as_ref(), now)?;
-        if settled.deprecated {
-            tracing::warn!(version = ?settled.version, "the version is deprecated");
+        if settled.deprecated
+            && let Some(version) = &settled.version
+        {
+            let events = 1 + event.sub_events.len() as u64;
+            let owner = Owner::Source(Arc::clone(&self.source));
+            self.registry.deprecations().note(owner, version, events);
         }
         let mut writing = Writing {
             intake: self,
@@ -580,7 +585,8 @@ impl<'a> Writing<'a> {
 
     fn add(&self, action: &'a Registered, marshalled: Option<Result<Job>>, made: &mut Made<'a>) {
         let Some(marshalled) = marshalled else { return };
-        match marshalled.and_then(|job| settle_version(action, job, self.received_at)) {
+        let registry = &self.intake.registry;
+        match marshalled.and_then(|job| settle_version(registry, action, job, self.received_at)) {
             Ok(job) => made.jobs.push((action, job)),
             Err(error) => {
                 tracing::error!(action = %action.name, error = %error.report(), "no job was made: marshalling failed");
@@ -625,10 +631,18 @@ fn by_schema(mut counts: Vec<(SchemaId, u32)>) -> Vec<Tally> {
 }
 
 /// The version that the destination gives the job.
-pub(crate) fn settle_version(action: &Registered, mut job: Job, now: Timestamp) -> Result<Job> {
+pub(crate) fn settle_version(
+    registry: &Registry,
+    action: &Registered,
+    mut job: Job,
+    now: Timestamp,
+) -> Result<Job> {
     let settled = action.versions.settle(job.version.as_ref(), now)?;
-    if settled.deprecated {
-        tracing::warn!(action = %action.name, version = ?settled.version, "the version is deprecated");
+    if settled.deprecated
+        && let Some(version) = &settled.version
+    {
+        let owner = Owner::Destination(Arc::clone(&action.destination));
+        registry.deprecations().note(owner, version, 1);
     }
     job.version = settled.version;
     Ok(job)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::Deprecations;
 use crate::destination::{Action, Destination};
 use crate::error::{Error, Result};
 use crate::event::LaneId;
@@ -33,6 +34,7 @@ pub struct Registry {
     /// Those of them that marshal: only these are asked about events on their way in.
     marshalling: Vec<Registered>,
     routes: Vec<Route>,
+    deprecations: Arc<Deprecations>,
 }
 
 impl Registry {
@@ -70,6 +72,19 @@ impl Registry {
             registry.destinations.insert(name, actions);
         }
         Ok(registry)
+    }
+
+    /// Has uses of deprecated versions counted in `deprecations`, which others may share.
+    #[must_use]
+    pub fn counting(mut self, deprecations: &Arc<Deprecations>) -> Registry {
+        self.deprecations = Arc::clone(deprecations);
+        self
+    }
+
+    /// Where uses of deprecated versions are counted.
+    #[must_use]
+    pub fn deprecations(&self) -> &Deprecations {
+        &self.deprecations
     }
 
     /// Whether there is a destination called so.

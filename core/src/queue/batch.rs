@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::event::Block;
 use crate::position::{Position, Span};
 
@@ -27,6 +27,17 @@ impl Default for BatchLimits {
     }
 }
 
+impl BatchLimits {
+    /// When an event that was received at `received_at` has waited long enough, on the clock that never goes back. The
+    /// wall clock says only how long it has waited by `now`: set back or forward later, it changes nothing.
+    #[must_use]
+    pub fn due(&self, received_at: Timestamp, now: Now) -> Duration {
+        let waited = now.wall.since(received_at);
+        now.elapsed
+            .saturating_add(self.age_max.saturating_sub(waited))
+    }
+}
+
 /// Why a batch is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
@@ -47,7 +58,7 @@ pub struct Batch {
     span: Option<Span>,
     events: u64,
     bytes: u64,
-    oldest: Option<Timestamp>,
+    due: Option<Duration>,
     cached: Option<Vec<Block>>,
 }
 
@@ -89,17 +100,14 @@ impl Batch {
         }
     }
 
-    /// Adds the part `span` of `block`, of whose events `routed` are the lane's.
-    pub fn add(&mut self, block: &Block, span: Span, routed: u32) {
+    /// Adds the part `span` of `block`, of whose events `routed` are the lane's. They have waited long enough at `due`.
+    pub fn add(&mut self, block: &Block, span: Span, routed: u32, due: Duration) {
         let first = self.span.map_or(span.first, |own| own.first);
         self.span = Some(Span {
             first,
             last: span.last,
         });
-        self.oldest = Some(
-            self.oldest
-                .map_or(block.received_at, |own| own.min(block.received_at)),
-        );
+        self.due = Some(self.due.map_or(due, |own| own.min(due)));
         if routed == 0 {
             return;
         }
@@ -117,14 +125,14 @@ impl Batch {
         }
     }
 
-    /// Whether the batch is complete at `now`.
+    /// Whether the batch is complete at `now`, on the clock that never goes back.
     #[must_use]
-    pub fn close(&self, limits: &BatchLimits, now: Timestamp) -> Option<Close> {
+    pub fn close(&self, limits: &BatchLimits, now: Duration) -> Option<Close> {
         if self.events >= limits.rows_max {
             Some(Close::Rows)
         } else if self.bytes >= limits.bytes_max {
             Some(Close::Bytes)
-        } else if self.due(limits).is_some_and(|due| due <= now) {
+        } else if self.due.is_some_and(|due| due <= now) {
             Some(Close::Age)
         } else {
             None
@@ -137,10 +145,10 @@ impl Batch {
         self.events >= limits.rows_max || self.bytes >= limits.bytes_max
     }
 
-    /// When the batch closes by age; none while it is empty.
+    /// When the batch closes by age, on the clock that never goes back; none while it is empty.
     #[must_use]
-    pub fn due(&self, limits: &BatchLimits) -> Option<Timestamp> {
-        self.oldest.map(|oldest| oldest.after(limits.age_max))
+    pub fn due(&self) -> Option<Duration> {
+        self.due
     }
 
     /// The position behind it.
@@ -183,21 +191,42 @@ mod tests {
     }
 
     fn add(batch: &mut Batch, block: &Block, routed: u32) {
-        batch.add(block, block.span().unwrap(), routed);
+        let now = Now {
+            wall: block.received_at,
+            elapsed: Duration::from_micros(block.received_at.0 as u64),
+        };
+        let due = limits().due(block.received_at, now);
+        batch.add(block, block.span().unwrap(), routed, due);
+    }
+
+    fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    #[test]
+    fn the_age_of_an_event_is_what_it_was_when_it_was_gathered_and_steady_time_since() {
+        let due = |wall| {
+            let (wall, elapsed) = (Timestamp(wall), micros(1_000));
+            limits().due(Timestamp(500), Now { wall, elapsed })
+        };
+        assert_eq!(due(500), micros(1_050));
+        assert_eq!(due(520), micros(1_030));
+        assert_eq!(due(9_000), micros(1_000), "it waited while nothing ran");
+        assert_eq!(due(0), micros(1_050), "the wall clock was set back");
     }
 
     #[test]
     fn a_batch_closes_by_rows_bytes_or_age_whichever_comes_first() {
         let mut rows = Batch::new();
         add(&mut rows, &block(1, 100, 10, 0), 100);
-        assert_eq!(rows.close(&limits(), Timestamp(0)), Some(Close::Rows));
+        assert_eq!(rows.close(&limits(), micros(0)), Some(Close::Rows));
         let mut bytes = Batch::new();
         add(&mut bytes, &block(1, 1, 1_000, 0), 1);
-        assert_eq!(bytes.close(&limits(), Timestamp(0)), Some(Close::Bytes));
+        assert_eq!(bytes.close(&limits(), micros(0)), Some(Close::Bytes));
         let mut age = Batch::new();
         add(&mut age, &block(1, 1, 1, 7), 1);
-        assert_eq!(age.close(&limits(), Timestamp(56)), None);
-        assert_eq!(age.close(&limits(), Timestamp(57)), Some(Close::Age));
+        assert_eq!(age.close(&limits(), micros(56)), None);
+        assert_eq!(age.close(&limits(), micros(57)), Some(Close::Age));
     }
 
     #[test]
@@ -205,10 +234,10 @@ mod tests {
         let mut batch = Batch::new();
         add(&mut batch, &block(1, 500, 5_000, 0), 0);
         assert_eq!(
-            (batch.events(), batch.close(&limits(), Timestamp(49))),
+            (batch.events(), batch.close(&limits(), micros(49))),
             (0, None)
         );
-        assert_eq!(batch.close(&limits(), Timestamp(50)), Some(Close::Age));
+        assert_eq!(batch.close(&limits(), micros(50)), Some(Close::Age));
         assert_eq!(batch.next(), Some(Position(501)));
     }
 

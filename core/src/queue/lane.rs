@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, BatchLimits};
+use crate::clock::Now;
 use crate::error::Result;
 use crate::event::{Block, SchemaId};
 use crate::position::{Position, Span};
@@ -39,7 +40,7 @@ impl LaneReader {
     }
 
     /// Adds durable events to `batch` until it is full, none are left, or much was looked at. Never
-    /// goes past `upto`.
+    /// goes past `upto`. What the clocks say at the beginning is `now`.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -49,6 +50,7 @@ impl LaneReader {
         limits: &BatchLimits,
         routed: &dyn Fn(SchemaId) -> bool,
         upto: Position,
+        now: Now,
     ) -> Result<()> {
         let mut seen_bytes = 0;
         while !batch.is_full(limits) && self.next <= upto && seen_bytes < GATHER_BYTES_MAX {
@@ -60,7 +62,8 @@ impl LaneReader {
             let own = routed_events(&block, routed);
             let room = batch.room(limits, u32::try_from(part.len()).unwrap_or(u32::MAX), own);
             let span = Span::starting(part.first, u64::from(room));
-            batch.add(&block, span, own.min(room));
+            let due = limits.due(block.received_at, now);
+            batch.add(&block, span, own.min(room), due);
             self.next = span.last.next();
             if block.span().is_some_and(|whole| whole.last > span.last) {
                 self.left = Some(block);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::*;
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::event::{
     About, Block, Commit, Draft, Excluded, FormatId, LaneId, SchemaId, SourceId, Tally,
 };
@@ -22,6 +22,10 @@ use crate::store::log::LogStore;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LANES: usize = 3;
+const NOW: Now = Now {
+    wall: Timestamp(0),
+    elapsed: Duration::ZERO,
+};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -193,7 +197,7 @@ impl House {
         let next = reader.read_upto().next();
         let mut batch = Batch::new();
         reader
-            .gather(&mut batch, &limits, &|schema| schema == routed, upto)
+            .gather(&mut batch, &limits, &|schema| schema == routed, upto, NOW)
             .unwrap();
         let Some(span) = batch.span() else {
             prop_assert!(next > upto, "{next} is durable and was not gathered");

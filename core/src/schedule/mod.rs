@@ -6,10 +6,12 @@
 
 pub mod duration;
 mod interval;
+mod slots;
 
 use std::time::Duration;
 
 pub use interval::Interval;
+pub use slots::{Due, LOOK_AGAIN, Slots};
 
 use crate::clock::Timestamp;
 
@@ -29,12 +31,22 @@ pub struct Schedule {
     pub realtime: bool,
     /// When to load what has gathered, and when to retry. Default: `@every 1h`.
     pub interval: Interval,
-    /// Executions after the first; 0 means no retry. Default: 72.
+    /// Executions after the first; 0 means no retry. Default: 72. What was executing for the last time when the process
+    /// ended is not executed again, but of unknown outcome, unless the action is ordered.
     pub max_retries: u32,
     /// Whether somebody set `max_retries`: an ordered action gives up on a range only then.
     pub max_retries_explicit: bool,
     /// The pause before a retry, when set; else realtime actions back off and others wait for the interval.
     pub backoff: Option<Backoff>,
+}
+
+/// How long a job that failed waits for its next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// This long, whatever becomes of the wall clock meanwhile.
+    For(Duration),
+    /// For the next time of the interval, which is a pattern of the calendar.
+    Next,
 }
 
 /// A pause that doubles with every attempt.
@@ -94,29 +106,19 @@ impl PartialSchedule {
 }
 
 impl Schedule {
-    /// When work that arrived by `now` is due.
-    #[must_use]
-    pub fn due_after(&self, now: Timestamp) -> Timestamp {
-        if self.realtime {
-            now
-        } else {
-            self.interval.next_after(now)
-        }
-    }
-
     /// Whether a job that has been executed `attempts` times may run once more.
     #[must_use]
     pub fn may_retry(&self, attempts: u32) -> bool {
         attempts <= self.max_retries
     }
 
-    /// When a job whose attempt number `attempt` (from 1) failed at `now` runs again. `random` spreads
+    /// How long a job whose attempt number `attempt` (from 1) failed at `now` waits. `random` spreads
     /// retries so that they do not come back together: any number, a fresh one each time.
     #[must_use]
-    pub fn retry_at(&self, attempt: u32, now: Timestamp, random: u64) -> Timestamp {
+    pub fn retry(&self, attempt: u32, now: Timestamp, random: u64) -> Wait {
         match self.backoff.or_else(|| self.realtime_backoff(now)) {
-            Some(backoff) => now.after(backoff.pause(attempt, random)),
-            None => self.interval.next_after(now),
+            Some(backoff) => Wait::For(backoff.pause(attempt, random)),
+            None => self.interval.period().map_or(Wait::Next, Wait::For),
         }
     }
 
@@ -209,13 +211,22 @@ mod tests {
     /// SCH-02
     #[test]
     fn a_scheduled_action_retries_at_its_interval() {
-        let retry = Schedule::default().retry_at(3, NOW, 7);
-        assert_eq!(retry.since(NOW), Duration::from_secs(3_600));
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(Schedule::default().retry(3, NOW, 7), Wait::For(hour));
+        let nightly = PartialSchedule {
+            interval: Interval::parse("0 3 * * *").ok(),
+            ..PartialSchedule::default()
+        };
+        assert_eq!(nightly.settle().retry(3, NOW, 7), Wait::Next);
     }
 
     /// The shortest and the longest pause after `attempt`, over many draws.
     fn pauses(schedule: &Schedule, attempt: u32) -> (Duration, Duration) {
-        let draws = (0..1_000).map(|random| schedule.retry_at(attempt, NOW, random).since(NOW));
+        let pause = |random| match schedule.retry(attempt, NOW, random) {
+            Wait::For(pause) => pause,
+            Wait::Next => panic!("a realtime action backs off"),
+        };
+        let draws = (0..1_000).map(pause);
         let draws: Vec<_> = draws.collect();
         (*draws.iter().min().unwrap(), *draws.iter().max().unwrap())
     }

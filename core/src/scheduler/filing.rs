@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::routing::Routing;
+use crate::clock::Now;
 use crate::error::{Error, Result};
 use crate::position::{Position, Span};
 use crate::queue::{Batch, BatchLimits, LaneReader};
@@ -39,7 +40,12 @@ impl Filing {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn gather(mut self, routing: &Arc<Routing>, upto: Position) -> Result<Filing> {
+    pub(super) async fn gather(
+        mut self,
+        routing: &Arc<Routing>,
+        upto: Position,
+        now: Now,
+    ) -> Result<Filing> {
         if self.read_upto() >= upto || self.is_full() {
             return Ok(self);
         }
@@ -52,7 +58,7 @@ impl Filing {
                 limits,
                 ..
             } = &mut self;
-            let gathered = reader.gather(batch, limits, &routed, upto);
+            let gathered = reader.gather(batch, limits, &routed, upto, now);
             gathered.map(|()| self)
         });
         gathering

@@ -165,7 +165,7 @@ impl Follower {
             let marshal = std::panic::AssertUnwindSafe(|| call.payload.marshal(&toolkit));
             let marshalled = std::panic::catch_unwind(marshal);
             let job = marshalled.unwrap_or_else(|_| Err(Error::stopped("marshalling panicked")))?;
-            let job = settle_version(action, job, self.clock.now())?;
+            let job = settle_version(&self.registry, action, job, self.clock.now())?;
             let action = action.clone();
             Ok(Child { action, job })
         });

@@ -14,6 +14,7 @@ use super::retries::Retries;
 use super::routing::Routing;
 use super::runner::Runner;
 use super::settle::Rules;
+use super::timing::Timing;
 use crate::clock::Clock;
 use crate::destination::{Action, LoadLimits, Toolkit};
 use crate::error::{Error, Result};
@@ -245,7 +246,7 @@ pub fn start_lane(
         paused: paused(store.as_ref(), &name).is_some(),
         attendance,
         pace: rate.map(|rate| Pace::new(rate, clock.elapsed())),
-        tick: None,
+        timing: Timing::default(),
     };
     Ok(LaneHandle {
         id,

@@ -13,6 +13,7 @@ mod settle;
 mod load;
 mod follow;
 mod retries;
+mod timing;
 mod pace;
 mod filing;
 mod hands;

@@ -52,7 +52,9 @@ impl Runner {
         self.unknown.remove(span);
         self.held.remove(span);
         match command {
-            Command::Retry | Command::Resume => self.wait_for(span, change.attempt, change.at),
+            Command::Retry | Command::Resume => {
+                self.wait_for(span, change.attempt, self.clock.elapsed());
+            }
             Command::Discard | Command::Cancel => {
                 filing.claim(span);
                 self.hands.decide(span, command == Command::Cancel);

@@ -4,14 +4,20 @@
 //! be what ends the process: it takes all memory, or makes a library abort. So what was in hand at [`CRASHES_MAX`] ends
 //! in a row is tried with nothing beside it, in halves, until a single job is left; that one is held for an operator,
 //! and the others go on. An ordered action is not treated so: its batches may not be cut.
+//!
+//! What was in hand for the last time that `max_retries` allows is not loaded once more: its outcome is unknown, and that is
+//! what it becomes, or whatever the action's policy makes of that. A batch of an ordered action is loaded again all the same:
+//! its effect depends only on what is in it, and nothing behind it may go first.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::filing::Filing;
 use super::retries::Retry;
 use super::runner::Runner;
-use crate::clock::Timestamp;
-use crate::destination::Ordering;
+use super::timing::Timing;
+use crate::clock::{Now, Timestamp};
+use crate::destination::{OnUnknown, Ordering};
 use crate::error::Result;
 use crate::job::{Status, Transition};
 use crate::operate::is_held;
@@ -22,13 +28,16 @@ use crate::store::{Lane, OpenSpan};
 /// Ends of the process, in a row, during the execution of a batch, after which it is suspected.
 const CRASHES_MAX: u32 = 3;
 
+/// Why jobs are left as they are.
+const SPENT: &str = "the process ended during the last attempt that max_retries allows";
+
 /// What the spans of one batch have in common: the attempt and the moment.
 type Batch = (u32, Option<Timestamp>);
 
 impl Runner {
     /// Takes up where the lane stood. What failed is tried at once: a restart often is what mends the cause.
     pub(super) async fn resume(&mut self, lane: &Lane) -> Result<Filing> {
-        let now = self.clock.now();
+        let now = Now::of(&*self.clock);
         let mut next = lane.settled_upto.next();
         let mut claimed = Spans::default();
         let mut executing: BTreeMap<Batch, Vec<Span>> = BTreeMap::new();
@@ -44,14 +53,16 @@ impl Runner {
                     batch.or_default().push(open.span);
                 }
                 Status::Awaiting if is_held(&open) => self.held.add(open.span),
-                Status::Failed | Status::Awaiting => self.wait_for(open.span, open.attempt, now),
+                Status::Failed | Status::Awaiting => {
+                    self.wait_for(open.span, open.attempt, now.elapsed)
+                }
                 Status::Unknown => self.hold_unknown(&open),
                 Status::Succeeded | Status::Discarded | Status::Acknowledged => {}
             }
         }
-        self.take_up(executing, now).await?;
+        self.take_up(executing, now.elapsed).await?;
         let schedule = &self.rules.schedule;
-        self.tick = (!schedule.realtime).then(|| schedule.due_after(now));
+        self.timing = Timing::after(schedule, now);
         let store = &self.loader.store;
         Ok(Filing::new(store, next, claimed, self.limits))
     }
@@ -65,12 +76,16 @@ impl Runner {
     async fn take_up(
         &mut self,
         executing: BTreeMap<Batch, Vec<Span>>,
-        now: Timestamp,
+        now: Duration,
     ) -> Result<()> {
         let mut sizes = BTreeMap::new();
         let crashes = self.crashes(&executing, &mut sizes)?;
         for (batch, spans) in executing {
             let attempts = batch.0;
+            if self.is_spent(attempts) {
+                self.leave(&spans, attempts).await?;
+                continue;
+            }
             let is_suspect = spans.iter().any(|span| {
                 crashes
                     .get(&span.first)
@@ -86,6 +101,29 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Whether the attempts so far are all there may be.
+    fn is_spent(&self, attempts: u32) -> bool {
+        self.rules.ordering == Ordering::Unordered && !self.rules.schedule.may_retry(attempts)
+    }
+
+    /// Records that the last attempt came to no end that anybody knows of.
+    async fn leave(&mut self, spans: &[Span], attempts: u32) -> Result<()> {
+        let status = match self.rules.on_unknown {
+            OnUnknown::Hold => Status::Unknown,
+            OnUnknown::Retry => Status::Discarded,
+        };
+        tracing::error!(lane = %self.name, spans = spans.len(), attempts, %status, "the process ended during the last attempt of these jobs");
+        let mut left = self.transitions(&spans.iter().copied().collect(), status, attempts);
+        for transition in &mut left {
+            transition.error = Some(SPENT.to_owned());
+            if status == Status::Unknown {
+                self.unknown.add(transition.span);
+            }
+        }
+        let receipt = self.follower.record(&left)?;
+        self.until_durable(receipt).await
     }
 
     /// How often in a row the process ended while these spans were executing, by their first position. Only what has
@@ -132,7 +170,7 @@ impl Runner {
         spans: &[Span],
         jobs: u64,
         attempts: u32,
-        now: Timestamp,
+        now: Duration,
     ) -> Result<()> {
         if let [span] = spans
             && jobs == 1

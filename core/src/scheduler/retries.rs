@@ -1,18 +1,20 @@
-//! What failed and waits to be tried again. Pure: time is handed in.
+//! What failed and waits to be tried again. Pure: time is handed in, as the clock has it that never goes back.
 //!
 //! An ordered lane tries its oldest span, as it was, and nothing else. In an unordered lane all that is due goes
 //! together, as Blacksmith has it: spans that are due and at the same attempt make one batch, with gaps between them.
 //! Everything costs the logarithm of what waits; neighbours that wait for the same become one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::destination::Ordering;
 use crate::position::{Position, Span};
 use crate::spans::Spans;
 
 /// Spans of one batch, at most: each is a transition of its own.
 const SPANS_MAX: usize = 65_536;
+/// When something is due that waits for the next time of a calendar: whoever looks at the calendar says when that is.
+pub(super) const NEXT_TIME: Duration = Duration::MAX;
 
 /// A span that failed, or that was in hand when the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub(super) struct Retry {
     pub(super) span: Span,
     /// Attempts so far.
     pub(super) attempts: u32,
-    pub(super) due: Timestamp,
+    pub(super) due: Duration,
     /// Whether it is to be loaded while nothing else is, because the process may end of it.
     pub(super) alone: bool,
 }
@@ -40,7 +42,7 @@ pub(super) struct Retries {
     /// By first position; none overlap.
     waiting: BTreeMap<Position, Retry>,
     /// First positions by what may go together, then by when.
-    due: BTreeMap<Kin, BTreeSet<(Timestamp, Position)>>,
+    due: BTreeMap<Kin, BTreeSet<(Duration, Position)>>,
 }
 
 /// What may go together: alone or not, and the attempts so far.
@@ -115,7 +117,7 @@ impl Retries {
 
     /// Takes what may be tried now, up to `rows_max` positions but for what is one span; what is to be
     /// loaded alone only when the lane is `idle`.
-    pub(super) fn take_due(&mut self, now: Timestamp, rows_max: u64, idle: bool) -> Option<Due> {
+    pub(super) fn take_due(&mut self, now: Duration, rows_max: u64, idle: bool) -> Option<Due> {
         let (alone, attempts) = match self.ordering {
             Ordering::Ordered => {
                 let oldest = self.waiting.first_key_value()?.1;
@@ -152,15 +154,15 @@ impl Retries {
     }
 
     /// The kin of which one is due first, among those that may run now.
-    fn earliest(&self, now: Timestamp, idle: bool) -> Option<Kin> {
+    fn earliest(&self, now: Duration, idle: bool) -> Option<Kin> {
         let firsts = self.due.iter().filter(|((alone, _), _)| idle || !alone);
         let firsts = firsts.filter_map(|(kin, due)| Some((due.first()?.0, *kin)));
         let (due, kin) = firsts.min()?;
         (due <= now).then_some(kin)
     }
 
-    /// When the next may run, in a lane that is `idle` or not.
-    pub(super) fn next_due(&self, idle: bool) -> Option<Timestamp> {
+    /// When the next may run, in a lane that is `idle` or not; [`NEXT_TIME`] when all wait for that.
+    pub(super) fn next_due(&self, idle: bool) -> Option<Duration> {
         match self.ordering {
             Ordering::Ordered => self.waiting.first_key_value().map(|(_, oldest)| oldest.due),
             Ordering::Unordered => {
@@ -188,9 +190,17 @@ impl Retries {
     }
 
     /// Lets what waits up to `position` run now.
-    pub(super) fn hasten(&mut self, position: Position, now: Timestamp) {
-        let late = self.waiting.range(..=position).map(|(_, retry)| retry);
-        let late = late.filter(|retry| retry.due > now);
+    pub(super) fn hasten(&mut self, position: Position, now: Duration) {
+        self.hasten_those(now, |retry| retry.span.first <= position && retry.due > now);
+    }
+
+    /// Lets what waits for the next time of a calendar run now: it has come.
+    pub(super) fn time_has_come(&mut self, now: Duration) {
+        self.hasten_those(now, |retry| retry.due == NEXT_TIME);
+    }
+
+    fn hasten_those(&mut self, now: Duration, is_meant: impl Fn(&Retry) -> bool) {
+        let late = self.waiting.values().filter(|retry| is_meant(retry));
         let late: Vec<_> = late.map(|retry| retry.span.first).collect();
         for first in late {
             if let Some(retry) = self.remove(first) {
@@ -230,11 +240,11 @@ mod tests {
 
     const ALL: u64 = u64::MAX;
 
-    fn retry(first: u64, count: u64, due: i64) -> Retry {
+    fn retry(first: u64, count: u64, due: u64) -> Retry {
         Retry {
             span: Span::starting(Position(first), count),
             attempts: 1,
-            due: Timestamp(due),
+            due: Duration::from_secs(due),
             alone: false,
         }
     }
@@ -246,8 +256,8 @@ mod tests {
         retries
     }
 
-    fn take(retries: &mut Retries, now: i64, rows_max: u64) -> Option<Vec<(u64, u64)>> {
-        let due = retries.take_due(Timestamp(now), rows_max, true)?;
+    fn take(retries: &mut Retries, now: u64, rows_max: u64) -> Option<Vec<(u64, u64)>> {
+        let due = retries.take_due(Duration::from_secs(now), rows_max, true)?;
         let spans = due.spans.iter().map(|span| (span.first.0, span.last.0));
         Some(spans.collect())
     }
@@ -255,7 +265,7 @@ mod tests {
     #[test]
     fn an_ordered_lane_tries_its_oldest_and_wakes_for_nothing_else() {
         let mut retries = retries(Ordering::Ordered);
-        assert_eq!(retries.next_due(true), Some(Timestamp(30)));
+        assert_eq!(retries.next_due(true), Some(Duration::from_secs(30)));
         assert_eq!(take(&mut retries, 29, ALL), None);
         assert!(retries.hold());
         assert_eq!(take(&mut retries, 30, ALL), Some(vec![(1, 5)]));
@@ -267,10 +277,10 @@ mod tests {
     fn an_unordered_lane_tries_whatever_is_due_and_is_never_held() {
         let mut retries = retries(Ordering::Unordered);
         assert!(!retries.hold());
-        assert_eq!(retries.next_due(true), Some(Timestamp(10)));
+        assert_eq!(retries.next_due(true), Some(Duration::from_secs(10)));
         assert_eq!(take(&mut retries, 10, ALL), Some(vec![(11, 15)]));
         assert_eq!(take(&mut retries, 10, ALL), None);
-        assert_eq!(retries.next_due(true), Some(Timestamp(30)));
+        assert_eq!(retries.next_due(true), Some(Duration::from_secs(30)));
     }
 
     #[test]
@@ -309,7 +319,7 @@ mod tests {
             ..retry(21, 2, 0)
         });
         assert!(retries.hold());
-        let now = Timestamp(10);
+        let now = Duration::from_secs(10);
         let busy = retries.take_due(now, ALL, false).map(|due| due.spans);
         assert_eq!(busy, Some(Spans::from(Span::starting(Position(11), 5))));
         assert_eq!(take(&mut retries, 10, ALL), Some(vec![(21, 22)]));
@@ -318,11 +328,11 @@ mod tests {
     #[test]
     fn what_waits_is_hastened_up_to_a_position() {
         let mut retries = retries(Ordering::Unordered);
-        retries.hasten(Position(5), Timestamp(3));
-        assert_eq!(retries.next_due(true), Some(Timestamp(3)));
+        retries.hasten(Position(5), Duration::from_secs(3));
+        assert_eq!(retries.next_due(true), Some(Duration::from_secs(3)));
         assert!(!retries.is_empty_upto(Position(1)) && retries.is_empty_upto(Position(0)));
         assert_eq!(take(&mut retries, 3, ALL), Some(vec![(1, 5)]));
-        assert_eq!(retries.next_due(true), Some(Timestamp(10)));
+        assert_eq!(retries.next_due(true), Some(Duration::from_secs(10)));
     }
 
     #[test]
@@ -341,7 +351,7 @@ mod tests {
         }
         let mut jobs = 0;
         let mut batches = 0;
-        while let Some(due) = retries.take_due(Timestamp(10), 100_000, true) {
+        while let Some(due) = retries.take_due(Duration::from_secs(10), 100_000, true) {
             jobs += due.spans.positions();
             batches += 1;
         }

@@ -13,10 +13,11 @@ use super::hands::{Ended, Hand, Hands};
 use super::lane::{Standing, Stuck};
 use super::load::{Loader, Work};
 use super::pace::Pace;
-use super::retries::{Retries, Retry};
+use super::retries::{NEXT_TIME, Retries, Retry};
 use super::settle::{self, Rules, settle};
 use super::telling;
-use crate::clock::{Clock, Timestamp};
+use super::timing::{Timing, retry_due};
+use crate::clock::{Clock, Now};
 use crate::destination::{LoadLimits, Ordering};
 use crate::error::Result;
 use crate::event::LaneId;
@@ -57,14 +58,14 @@ pub(super) struct Runner {
     pub(super) attendance: Attendance,
     /// How fast loads may begin; none without a limit.
     pub(super) pace: Option<Pace>,
-    /// When the schedule lets the next batch go; none for a realtime action.
-    pub(super) tick: Option<Timestamp>,
+    /// When the schedule lets batches and retries go.
+    pub(super) timing: Timing,
 }
 
 /// What the runner waits for besides those who ask something of it.
 struct Signs {
-    /// The next time at which something may be due.
-    due: Option<Timestamp>,
+    /// How long until something may be due.
+    due: Option<Duration>,
     /// Whether it waits for events, behind this one.
     past: Option<Position>,
 }
@@ -108,14 +109,15 @@ impl Runner {
     fn hear_flush(&mut self) {
         if self.flush.has_changed().unwrap_or(false) {
             let asked = *self.flush.borrow_and_update();
-            self.retries.hasten(asked, self.clock.now());
+            self.retries.hasten(asked, self.clock.elapsed());
         }
     }
 
     /// Begins whatever may begin: what waits for its retry first, then what is new.
     async fn begin_loads(&mut self, mut filing: Filing) -> Result<Filing> {
+        self.hear_calendar();
         while self.may_begin() && self.pause().is_zero() {
-            let (now, idle) = (self.clock.now(), self.hands.is_empty());
+            let (now, idle) = (self.clock.elapsed(), self.hands.is_empty());
             if let Some(due) = self.retries.take_due(now, self.limits.rows_max, idle) {
                 let work = Work {
                     events: due.spans.positions(),
@@ -130,7 +132,8 @@ impl Runner {
                 break;
             }
             let routing = Arc::clone(&self.loader.routing);
-            filing = filing.gather(&routing, self.watermark.upto()).await?;
+            let now = Now::of(&*self.clock);
+            filing = filing.gather(&routing, self.watermark.upto(), now).await?;
             if !self.may_load(&filing) {
                 self.pass_tick(&filing.batch);
                 break;
@@ -138,6 +141,14 @@ impl Runner {
             self.load(&mut filing).await?;
         }
         Ok(filing)
+    }
+
+    /// Lets what waits for the next time of a calendar go when it has come.
+    fn hear_calendar(&mut self) {
+        let now = Now::of(&*self.clock);
+        if self.timing.retries_may_go(now) {
+            self.retries.time_has_come(now.elapsed);
+        }
     }
 
     /// Whether there is room for a load.
@@ -155,32 +166,31 @@ impl Runner {
             .map_or(Duration::ZERO, |pace| pace.pause(now))
     }
 
-    fn may_load(&self, filing: &Filing) -> bool {
+    fn may_load(&mut self, filing: &Filing) -> bool {
         let Some(span) = filing.batch.span() else {
             return false;
         };
-        let now = self.clock.now();
-        let is_due = || match self.tick {
-            Some(tick) => tick <= now,
-            None => filing.batch.close(&self.limits, now).is_some(),
+        let now = Now::of(&*self.clock);
+        let is_due = match self.timing.has_ticks() {
+            true => self.timing.is_time(now),
+            false => filing.batch.close(&self.limits, now.elapsed).is_some(),
         };
-        self.asked_upto() >= span.first || is_due()
+        is_due || self.asked_upto() >= span.first
     }
 
     /// A tick that met nothing is over: what comes later waits for the next.
     fn pass_tick(&mut self, batch: &Batch) {
-        let now = self.clock.now();
-        if batch.span().is_none() && self.tick.is_some_and(|tick| tick <= now) {
-            self.tick = Some(self.rules.schedule.due_after(now));
+        if batch.span().is_none() {
+            self.timing.pass(Now::of(&*self.clock));
         }
     }
 
     /// Loads what was gathered.
     async fn load(&mut self, filing: &mut Filing) -> Result<()> {
-        let now = self.clock.now();
+        let now = Now::of(&*self.clock);
         // A full batch does not use up its tick: what else had gathered by then goes with it.
-        if self.tick.is_some_and(|tick| tick <= now) && !filing.is_full() {
-            self.tick = Some(self.rules.schedule.due_after(now));
+        if !filing.is_full() {
+            self.timing.pass(now);
         }
         let (mut batch, spans) = filing.take();
         if batch.events() == 0 {
@@ -188,7 +198,7 @@ impl Runner {
         }
         let (spans, later) = self.at_once(spans);
         for span in later {
-            self.wait_for(span, 0, now);
+            self.wait_for(span, 0, now.elapsed);
         }
         if spans.is_empty() {
             return Ok(());
@@ -274,24 +284,27 @@ impl Runner {
     /// Files what is not settled: what failed for its retry, when the schedule says and not before `pause` has
     /// passed. What failed in one load comes back together.
     fn file(&mut self, transitions: &[Transition], loaded: &Spans, pause: Option<Duration>) {
-        let now = self.clock.now();
-        let earliest = now.after(pause.unwrap_or_default());
+        // A time that came before these failed is not theirs.
+        self.hear_calendar();
+        let now = Now::of(&*self.clock);
+        let pause = pause.unwrap_or_default();
         let seed = loaded.hull().map_or(0, |hull| hull.first.0);
         for transition in transitions {
             let (span, attempt) = (transition.span, transition.attempt);
             match transition.status {
                 Status::Failed => {
-                    let due = self.retry_at(transition, seed).max(earliest);
+                    let schedule = self.schedule_of(transition);
+                    let due = retry_due(&schedule, attempt, now, seed, pause);
                     self.wait_for(span, attempt, due);
                 }
-                Status::Awaiting => self.wait_for(span, attempt, now),
+                Status::Awaiting => self.wait_for(span, attempt, now.elapsed),
                 Status::Unknown => self.unknown.add(span),
                 _ => {}
             }
         }
     }
 
-    pub(super) fn wait_for(&mut self, span: Span, attempts: u32, due: Timestamp) {
+    pub(super) fn wait_for(&mut self, span: Span, attempts: u32, due: Duration) {
         self.retries.push(Retry {
             span,
             attempts,
@@ -301,17 +314,12 @@ impl Runner {
     }
 
     /// What is asked for now does not wait for an interval: it backs off as a realtime action does.
-    fn retry_at(&self, failed: &Transition, seed: u64) -> Timestamp {
-        let schedule = &self.rules.schedule;
-        let at = |schedule: &Schedule| schedule.retry_at(failed.attempt, failed.at, seed);
-        if self.asked_upto() >= failed.span.first {
-            let hurried = Schedule {
-                realtime: true,
-                ..schedule.clone()
-            };
-            return at(&hurried);
+    fn schedule_of(&self, failed: &Transition) -> Schedule {
+        let own = self.rules.schedule.clone();
+        Schedule {
+            realtime: own.realtime || self.asked_upto() >= failed.span.first,
+            ..own
         }
-        at(schedule)
     }
 
     /// The same change of all of `spans`.
@@ -381,7 +389,6 @@ impl Runner {
 
     /// Waits for whichever comes first of all that could change what there is to do.
     async fn wait(&mut self, signs: Signs, stopping: bool) -> Result<Wake> {
-        let now = self.clock.now();
         let read_upto = signs.past.unwrap_or(Position::MAX);
         tokio::select! {
             biased;
@@ -394,27 +401,32 @@ impl Runner {
             // Somebody wants everything loaded now.
             () = flush_asked(&self.flush), if !stopping => Ok(Wake::Look),
             // A batch, a tick or a retry has come of age.
-            () = sleep_until(signs.due, now), if !stopping => Ok(Wake::Look),
+            () = sleep(signs.due), if !stopping => Ok(Wake::Look),
             // There is more to gather.
             past = self.watermark.past(read_upto), if signs.past.is_some() => past.map(|()| Wake::Look),
         }
     }
 
-    /// When to look again by the clock; none while there is no room for a load.
-    fn next_due(&mut self, filing: &Filing) -> Option<Timestamp> {
+    /// How long until something may be due; none while there is no room for a load.
+    fn next_due(&mut self, filing: &Filing) -> Option<Duration> {
         if !self.may_begin() {
             return None;
         }
         let pause = self.pause();
         if !pause.is_zero() {
-            return Some(self.clock.now().after(pause));
+            return Some(pause);
         }
-        let retry = self.retries.next_due(self.hands.is_empty());
+        let now = Now::of(&*self.clock);
+        let retry = match self.retries.next_due(self.hands.is_empty()) {
+            Some(NEXT_TIME) => self.timing.until_retries(now),
+            due => due.map(|due| due.saturating_sub(now.elapsed)),
+        };
         if self.retries.hold() {
             return retry;
         }
-        let batch_due = self.tick.or_else(|| filing.batch.due(&self.limits));
-        [retry, batch_due].into_iter().flatten().min()
+        let age = || Some(filing.batch.due()?.saturating_sub(now.elapsed));
+        let batch = self.timing.until_tick(now).or_else(age);
+        [retry, batch].into_iter().flatten().min()
     }
 }
 
@@ -426,9 +438,9 @@ async fn flush_asked(flush: &watch::Receiver<Position>) {
     }
 }
 
-async fn sleep_until(due: Option<Timestamp>, now: Timestamp) {
-    match due {
-        Some(due) => tokio::time::sleep(due.since(now)).await,
+async fn sleep(until: Option<Duration>) {
+    match until {
+        Some(until) => tokio::time::sleep(until).await,
         None => std::future::pending().await,
     }
 }

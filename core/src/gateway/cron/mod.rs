@@ -1,27 +1,22 @@
 //! Cron triggers: an event whenever it is time.
 //!
 //! Each trigger has a loop of its own: wait for the next time, call, store, wait. So calls of one trigger never overlap, and
-//! those of another are not held up. What counts as a time, and which are missed, is decided in [`slots`].
+//! those of another are not held up. What counts as a time, and which are missed, is decided by [`Slots`].
 
-mod slots;
 mod ticks;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::slots::{Due, Now, Slots};
 use super::intake::Intake;
+use crate::clock::Now;
 use crate::error::Result;
-use crate::schedule::Interval;
+use crate::schedule::{Due, Interval, LOOK_AGAIN, Slots};
 use crate::source::ExtractCron;
 
 pub use ticks::{Tick, Ticks};
-
-/// How long to wait before the clocks are looked at again, at most: a wall clock that is set is noticed within this.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// One cron trigger and what it runs with.
 #[derive(Debug)]

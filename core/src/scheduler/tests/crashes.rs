@@ -1,6 +1,7 @@
 //! A process that ends while it loads, again and again.
 
 use super::*;
+use crate::destination::OnUnknown;
 
 fn setup() -> Setup {
     Setup {
@@ -45,6 +46,39 @@ async fn what_was_reported_before_a_crash_stays_final_and_the_rest_is_loaded_aga
         own.iter().filter(|t| t.status.is_settled()).count()
     };
     assert!((1..=10).all(|position| finals(position) == 1));
+}
+
+/// Scenario 31
+#[tokio::test(start_paused = true)]
+async fn a_crash_adds_no_attempt_to_those_that_max_retries_allows_unless_order_counts() {
+    let with = |ordering, on_unknown| {
+        let mut setup = Setup {
+            ordering,
+            ..Setup::default()
+        };
+        setup.schedule.max_retries = 0;
+        setup.schedule.max_retries_explicit = true;
+        setup.limits.on_unknown = Some(on_unknown);
+        setup
+    };
+    let cases = [
+        (Ordering::Unordered, OnUnknown::Hold, Status::Unknown, 1),
+        (Ordering::Unordered, OnUnknown::Retry, Status::Discarded, 1),
+        (Ordering::Ordered, OnUnknown::Hold, Status::Succeeded, 2),
+    ];
+    for (ordering, on_unknown, status, attempts) in cases {
+        let never = Turn::Wait(Arc::new(Notify::new()));
+        let mut lab = with(ordering, on_unknown).turns([never]).open();
+        lab.append(10);
+        lab.next().await;
+        let store = Arc::clone(&lab.store);
+        drop(lab);
+        let lab = with(ordering, on_unknown).open_over(store);
+        let flushed = lab.lane.flush(Position(10)).await;
+        assert_eq!(flushed.is_err(), status == Status::Unknown, "it is held");
+        let last = lab.history().pop();
+        assert_eq!(last, Some((1, 10, status, attempts)));
+    }
 }
 
 /// Loads until the process ends of it; whether it did.

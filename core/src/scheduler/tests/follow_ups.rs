@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::torn::Torn;
 use super::*;
 use crate::call::Call;
 use crate::destination::{Destination, Jobs};
-use crate::document::Documents;
 use crate::gateway::Intake;
 use crate::job::{Job, QueuedJob};
 use crate::json::Json;
@@ -82,6 +82,8 @@ impl Action for Step {
                 self.seen.send((self.name.to_owned(), job)).ok();
             }
         }
+        // Whatever else it was given is to be told of when it is given up.
+        then.send(Then::succeeded(Jobs::All).on_discarded(Call::pass("alert")));
         Ok(())
     }
 }
@@ -102,11 +104,11 @@ impl House {
             fails,
         });
         let routes = [Route::between("web", "crm/register")];
-        let clock: Arc<dyn Clock> = Arc::new(StandingTime(Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(StandingTime::begin());
         let registry =
             Registry::new(&*store, &[(Arc::clone(&crm), Versions::default())], &routes).unwrap();
         let registry = Arc::new(registry);
-        let formats: Formats = [(FormatId::JSON, Arc::new(Documents) as Arc<dyn Format>)].into();
+        let formats: Formats = [(FormatId::JSON, Arc::new(Torn) as Arc<dyn Format>)].into();
         let formats = Arc::new(formats);
         let operator = Operator::new(
             Query::new(Arc::clone(&store), Formats::default(), Actions::default()),
@@ -241,6 +243,23 @@ async fn each_failed_attempt_that_is_not_the_last_has_its_own_follow_up() {
         .iter()
         .filter(|job| job.data.as_str() == "\"failed\"");
     assert_eq!((failed.count(), alerts.len()), (1, 2));
+}
+
+/// THN-07
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_a_job_that_cannot_be_decoded_because_no_report_speaks_of_it() {
+    let mut house = House::open(memory(), false);
+    house.take("torn");
+    house.take("bad");
+    house.come_to_rest().await;
+    let seen = house.seen();
+    let alerts = named(&seen, "alert");
+    let data: Vec<_> = alerts.iter().map(|job| job.data.as_str()).collect();
+    assert_eq!(data, ["\"given up\""], "the other's");
+    let register = house.store.lane(house.lanes[0].id).unwrap();
+    let reasons: Vec<_> = discarded(&register);
+    assert_eq!(reasons[0], (span(1, 1), "signup: torn".to_owned()));
+    assert_eq!(house.lanes[0].counters.refused_follow_ups.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]

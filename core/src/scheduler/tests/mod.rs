@@ -2,6 +2,7 @@
 //! what the test says. Time stands still unless everybody waits: see [`StandingTime`].
 
 mod batches;
+mod clocks;
 mod crashes;
 mod failures;
 mod follow_ups;
@@ -9,8 +10,10 @@ mod limits;
 mod orders;
 mod restarts;
 mod retention;
+mod torn;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{self, AtomicI64};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -47,17 +50,37 @@ fn span(first: u64, last: u64) -> Span {
 }
 
 /// The runtime's paused time: it goes on only when nothing but timers is left to wait for, and then
-/// at once to the next. So a test of an hour takes no time and its times are exact.
+/// at once to the next. So a test of an hour takes no time and its times are exact. Its wall clock begins in 1970, and
+/// can be set.
 #[derive(Debug)]
-struct StandingTime(Instant);
+struct StandingTime {
+    start: Instant,
+    set_micros: AtomicI64,
+}
+
+impl StandingTime {
+    fn begin() -> StandingTime {
+        StandingTime {
+            start: Instant::now(),
+            set_micros: AtomicI64::new(0),
+        }
+    }
+
+    /// Sets the wall clock forth, or back.
+    fn set(&self, by_seconds: i64) {
+        let micros = by_seconds * 1_000_000;
+        self.set_micros.fetch_add(micros, atomic::Ordering::SeqCst);
+    }
+}
 
 impl Clock for StandingTime {
     fn now(&self) -> Timestamp {
-        Timestamp(0).after(self.elapsed())
+        let set = self.set_micros.load(atomic::Ordering::SeqCst);
+        Timestamp(set).after(self.elapsed())
     }
 
     fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        self.start.elapsed()
     }
 }
 
@@ -323,7 +346,8 @@ impl Setup {
                 .unwrap()
         };
         let (routed, other) = (define("numbers"), define("others"));
-        let clock: Arc<dyn Clock> = Arc::new(StandingTime(Instant::now()));
+        let time = Arc::new(StandingTime::begin());
+        let clock: Arc<dyn Clock> = Arc::clone(&time) as _;
         let (seen_in, seen) = mpsc::unbounded_channel();
         let action = Arc::new(Scripted {
             ordering: self.ordering,
@@ -364,6 +388,7 @@ impl Setup {
             source,
             routed,
             other,
+            time,
             clock,
             lane,
             operator,
@@ -378,6 +403,7 @@ struct Lab {
     source: SourceId,
     routed: SchemaId,
     other: SchemaId,
+    time: Arc<StandingTime>,
     clock: Arc<dyn Clock>,
     lane: LaneHandle,
     operator: Operator,

@@ -1,55 +1,53 @@
-//! The times of one cron trigger: how long until the next, which one is due, how many were missed.
+//! The times of one interval as they come: how long until the next, which one is due, how many were missed.
 //!
 //! Pure decisions: both clocks are handed in. A pattern of the calendar follows the wall clock, `@every` the
 //! monotonic one, so that no change of the wall clock makes it fire early, late or twice.
 
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::schedule::Interval;
+use super::Interval;
+use crate::clock::{Now, Timestamp};
+
+/// How long to wait before the clocks are looked at again, at most: a wall clock that is set is noticed within this.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// A wall clock that goes back by more than this was wrong before: times that were used then come again.
 const SET_BACK_MAX: Duration = Duration::from_secs(86_400);
 /// Missed times are counted one by one up to here.
 const COUNTED_MAX: u64 = 10_000;
 
-/// Both clocks, read together.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) wall: Timestamp,
-    pub(super) elapsed: Duration,
-}
-
-impl Now {
-    pub(super) fn of(clock: &dyn Clock) -> Now {
-        Now {
-            wall: clock.now(),
-            elapsed: clock.elapsed(),
-        }
-    }
-}
-
 /// A time that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Due {
+pub struct Due {
     /// The time, by the wall clock.
-    pub(super) at: Timestamp,
+    pub at: Timestamp,
     /// How many before it passed unused.
-    pub(super) missed: u64,
+    pub missed: u64,
 }
 
-/// The times of one trigger, of which each is used at most once.
+/// The times of one interval, of which each is used at most once.
 #[derive(Debug)]
-pub(super) enum Slots {
+pub enum Slots {
     /// `@every`: the next one by monotonic time.
-    Every { period: Duration, next: Duration },
-    /// A pattern of the calendar: everything up to `used` is over.
-    Calendar { interval: Interval, used: Timestamp },
+    Every {
+        /// From one to the next.
+        period: Duration,
+        /// The next one.
+        next: Duration,
+    },
+    /// A pattern of the calendar.
+    Calendar {
+        /// The pattern.
+        interval: Interval,
+        /// Everything up to here is over.
+        used: Timestamp,
+    },
 }
 
 impl Slots {
     /// The times after `now`.
-    pub(super) fn after(interval: &Interval, now: Now) -> Slots {
+    #[must_use]
+    pub fn after(interval: &Interval, now: Now) -> Slots {
         match interval.period() {
             Some(period) => Slots::Every {
                 period,
@@ -62,8 +60,9 @@ impl Slots {
         }
     }
 
-    /// How long until the next time, as the clocks go now.
-    pub(super) fn wait(&mut self, now: Now) -> Duration {
+    /// How long until the next time, as the clocks go now; zero when one is due.
+    #[must_use]
+    pub fn wait(&mut self, now: Now) -> Duration {
         self.forgive(now);
         match self {
             Slots::Every { next, .. } => next.saturating_sub(now.elapsed),
@@ -72,7 +71,7 @@ impl Slots {
     }
 
     /// Uses up what is due: the last of the times that have passed.
-    pub(super) fn take(&mut self, now: Now) -> Option<Due> {
+    pub fn take(&mut self, now: Now) -> Option<Due> {
         self.forgive(now);
         match self {
             Slots::Every { period, next } => {
