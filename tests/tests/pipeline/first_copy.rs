@@ -100,31 +100,6 @@ fn a_copy_that_is_killed_again_and_again_ends_whole_and_without_duplicates() {
 }
 
 #[test]
-fn a_copy_that_began_behind_a_rollback_is_taken_up_where_it_was() {
-    // Without a key, only what the first snapshot saw may be copied under the second.
-    let (db, pipeline) = arrange(
-        "behind_a_rollback",
-        "create table t (id int, v text) with (autovacuum_enabled = off);
-         insert into t select n, repeat(md5(n::text), 20) from generate_series(1, 200000) n;
-         create publication blacksmith for table t with (publish = 'insert')",
-    );
-    let mut relay = Relay::begin(&db);
-    let mut program = pipeline.start();
-    relay.run_until_begun(&pipeline.slot());
-    relay.hand_over(|_| {});
-    relay.wait_awaited();
-    relay.roll_back(); // the snapshot's xmax is now below its xmin
-    let mut look = db.session();
-    wait::until(SOON, "a copy that runs", || {
-        look.rows("select 1 from pg_stat_progress_copy").pop()
-    });
-    program.kill9();
-    db.execute("insert into t select n, 'later' from generate_series(200001, 200100) n");
-    pipeline.catch_up();
-    pipeline.assert_equal(&db, &["public.t"]);
-}
-
-#[test]
 fn a_table_added_while_running_is_copied_without_a_restart() {
     let (db, pipeline) = arrange(
         "added",

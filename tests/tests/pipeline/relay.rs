@@ -50,11 +50,6 @@ impl<'a> Relay<'a> {
         (self.runner, self.xid) = (next, xid);
     }
 
-    /// Rolls the last transaction back.
-    pub(crate) fn roll_back(mut self) {
-        self.runner.execute("rollback");
-    }
-
     /// Commits the last transaction.
     pub(crate) fn end(mut self) {
         self.runner.execute("commit");
