@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::{Error, Result};
-use blacksmith_core::event::{Block, FormatId, SchemaId};
+use blacksmith_core::event::{Block, FormatId, SchemaId, StoreId};
+use blacksmith_core::id::Id;
 use blacksmith_core::position::{Position, Span};
 use blacksmith_core::source::{
     Asked, Completed, Decoded, Decoding, Format, Limits, Parked, Schemas, Wanted,
@@ -40,11 +41,16 @@ impl Format for PostgresFormat {
 
     fn decoding(&self, asked: Asked) -> Box<dyn Decoding> {
         let Asked {
-            schemas, limits, ..
+            schemas,
+            limits,
+            store,
+            event_ids,
+            ..
         } = asked;
         Box::new(Decoder {
             schemas,
             limits,
+            event_ids: event_ids.then_some(store),
             tables: HashMap::new(),
             completed: None,
             held_bytes: 0,
@@ -55,6 +61,8 @@ impl Format for PostgresFormat {
 struct Decoder {
     schemas: Arc<dyn Schemas>,
     limits: Limits,
+    /// The store, when rows are to carry the ids of their events.
+    event_ids: Option<StoreId>,
     tables: HashMap<SchemaId, Table>,
     completed: Option<Completed>,
     /// Bytes in all builders, as of the last look.
@@ -130,7 +138,7 @@ impl Decoder {
             }
             last_seen = Some((row.transaction, position));
             if wanted.has(position) && (wanted.schema)(schema) {
-                self.row(schema, position, &row, out)?;
+                self.row(schema, position, block.received_at, &row, out)?;
             }
         }
         // Only the truncate that begins a snapshot has a moment and no transaction.
@@ -164,14 +172,16 @@ impl Decoder {
         &mut self,
         schema: SchemaId,
         position: Position,
+        received_at: Timestamp,
         row: &StreamRow<'_>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
+        let event_id = self.event_id(position, received_at);
         let meta = RowMeta {
             lsn: row.transaction.commit_lsn,
             seq: position.0,
             committed_at_us: Some(row.transaction.committed_at_us),
-            event_id: None,
+            event_id: event_id.as_deref(),
         };
         match &row.change {
             Ok(change) => self.change(schema, position, &meta, change, out),
@@ -201,16 +211,22 @@ impl Decoder {
             let (ordinal, change) = row?;
             let position = block.first.plus(ordinal);
             if wanted.has(position) {
+                let event_id = self.event_id(position, block.received_at);
                 let meta = RowMeta {
                     lsn: moment.lsn,
                     seq: position.0,
                     committed_at_us: Some(moment.at_us),
-                    event_id: None,
+                    event_id: event_id.as_deref(),
                 };
                 self.change(tally.schema, position, &meta, &change, out)?;
             }
         }
         Ok(())
+    }
+
+    fn event_id(&self, position: Position, received_at: Timestamp) -> Option<String> {
+        let store = self.event_ids?;
+        Some(Id::of_event(store, position, received_at).to_string())
     }
 
     fn change(
@@ -312,7 +328,7 @@ impl Decoder {
             })?;
             let table = TableSchema::from_bytes(schema.body())?;
             let oid = table.oid;
-            let builder = TableBuilder::new(Arc::new(table), false);
+            let builder = TableBuilder::new(Arc::new(table), self.event_ids.is_some());
             let trigger = Arc::clone(schema.trigger());
             self.tables.insert(
                 id,

@@ -121,6 +121,11 @@ pub trait Action: fmt::Debug + Send + Sync + 'static {
         Takes::Jobs
     }
 
+    /// Whether rows of tables are to carry the id of their event, in a column `_event_id`.
+    fn event_ids(&self) -> bool {
+        false
+    }
+
     /// How much of it may go on at a time, how long and how fast, field by field over the defaults. What the
     /// configuration says goes over it.
     fn limits(&self) -> PartialLoadLimits {

@@ -68,6 +68,7 @@ impl Query {
             store: self.store.id(),
             lane: LaneId(0),
             default_version: None,
+            event_ids: false,
         });
         let spans = Spans::from(span);
         let of_schemas = |schema| schemas.contains(&schema);

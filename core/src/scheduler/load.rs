@@ -88,6 +88,7 @@ impl Loader {
             schemas: Arc::new(StoreSchemas(Arc::clone(&self.store))),
             limits: self.limits,
             takes,
+            event_ids: self.action.event_ids(),
             store: self.store.id(),
             lane: self.lane,
             default_version: self.default_version.clone(),

@@ -69,6 +69,8 @@ pub struct Asked {
     pub lane: LaneId,
     /// The version of jobs that name none.
     pub default_version: Option<Arc<str>>,
+    /// Whether rows of tables carry the id of their event, as `_event_id`; documents always do.
+    pub event_ids: bool,
 }
 
 impl fmt::Debug for Asked {

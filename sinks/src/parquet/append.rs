@@ -20,6 +20,7 @@ pub(super) struct Append {
     bench: Arc<Bench>,
     threads: usize,
     row_group: RowGroupLimits,
+    event_ids: bool,
     chain: Arc<Chain>,
     /// One load at a time, and none before the last thread of the one before has ended.
     turn: Arc<Semaphore>,
@@ -27,12 +28,18 @@ pub(super) struct Append {
 
 impl Append {
     /// The action that works at `bench`.
-    pub(super) fn new(bench: Bench, threads: usize, row_group: RowGroupLimits) -> Append {
+    pub(super) fn new(
+        bench: Bench,
+        threads: usize,
+        row_group: RowGroupLimits,
+        event_ids: bool,
+    ) -> Append {
         Append {
             chain: Arc::new(Chain::new(Arc::clone(&bench.folder))),
             bench: Arc::new(bench),
             threads: threads.max(1),
             row_group,
+            event_ids,
             turn: Arc::new(Semaphore::new(1)),
         }
     }
@@ -50,6 +57,10 @@ impl Action for Append {
 
     fn takes(&self) -> Takes {
         Takes::Rows
+    }
+
+    fn event_ids(&self) -> bool {
+        self.event_ids
     }
 
     /// Looks at the folder. One that cannot be reached now stops nothing: events wait in the store,

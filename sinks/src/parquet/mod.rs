@@ -77,7 +77,12 @@ impl Parquet {
             compression: options.compression,
             file_bytes_max: options.file_bytes_max,
         };
-        let append = Append::new(bench, options.encode_threads, options.row_group);
+        let append = Append::new(
+            bench,
+            options.encode_threads,
+            options.row_group,
+            options.event_ids,
+        );
         Parquet {
             name: options.name.clone(),
             folder,

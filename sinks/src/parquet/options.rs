@@ -9,6 +9,7 @@
 //! row_group = { max_rows = 1_000_000, max_bytes = "64MiB" }
 //! file = { max_bytes = "512MiB" }
 //! encode_threads = 2             # one per core
+//! event_ids = false              # whether rows of tables carry the id of their event
 //! storage = { region = "eu-west-1", endpoint = "…", access_key_id = "…", secret_access_key = "…" }
 //! ```
 
@@ -34,6 +35,8 @@ pub struct ParquetOptions {
     pub file_bytes_max: u64,
     /// How many threads may encode at a time. Default: one per core.
     pub encode_threads: usize,
+    /// Whether rows of tables carry the id of their event, in a column `_event_id`. Default: false.
+    pub event_ids: bool,
     /// Settings of the object store (credentials, region, endpoint), by its own names. Those of the
     /// environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) count too, and less.
     pub storage: BTreeMap<String, Secret>,
@@ -71,6 +74,7 @@ impl ParquetOptions {
             row_group: RowGroupLimits::default(),
             file_bytes_max: 512 << 20,
             encode_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            event_ids: false,
             storage: BTreeMap::new(),
         }
     }
@@ -90,6 +94,7 @@ impl ParquetOptions {
         if let Some(threads) = threads.optional() {
             options.encode_threads = usize::try_from(threads).unwrap_or(options.encode_threads);
         }
+        options.event_ids = section.take_bool("event_ids").or(false);
         let mut storage = section.take_section("storage");
         for key in storage.keys() {
             if let Some(value) = storage.take_secret(&key).optional() {
@@ -219,7 +224,8 @@ mod tests {
              compression_level = 7
              row_group = { max_rows = 10, max_bytes = '2MiB' }
              file = { max_bytes = '3MiB' }
-             encode_threads = 5",
+             encode_threads = 5
+             event_ids = true",
         );
         problems.check().unwrap();
         let options = options.unwrap();
@@ -235,6 +241,7 @@ mod tests {
             (options.file_bytes_max, options.encode_threads),
             (3 << 20, 5)
         );
+        assert!(options.event_ids);
     }
 
     #[test]

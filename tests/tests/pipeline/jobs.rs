@@ -1,8 +1,30 @@
 //! Changed rows as jobs: what an action that takes JSON is given of a database.
 
+use std::collections::BTreeMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use blacksmith_tests::lake::Lake;
 use serde_json::{Value, json};
 
 use crate::arrange::arrange;
+
+/// The ids of the events in the lake's table, by position.
+fn ids(lake: &Lake, table: &str) -> BTreeMap<u64, String> {
+    let mut ids = BTreeMap::new();
+    let mut take = |rows: &arrow_array::RecordBatch| {
+        let column = |name| rows.column_by_name(name).unwrap();
+        let positions = column("_seq").as_primitive::<UInt64Type>().values().iter();
+        let texts = column("_event_id").as_string::<i32>().iter();
+        ids.extend(
+            positions
+                .copied()
+                .zip(texts.map(|text| text.unwrap().to_owned())),
+        );
+    };
+    lake.each_batch(table, &mut take).unwrap();
+    ids
+}
 
 /// The lines of every file in the archive, in order of the files' names.
 fn lines(folder: &std::path::Path) -> Vec<Value> {
@@ -30,6 +52,7 @@ fn each_change_is_one_job_with_every_value_as_it_was_in_order_over_all_tables() 
          alter table t alter note set storage external;
          insert into t values (1, 1.10, 'first');",
     );
+    pipeline.set("destinations.lake", "event_ids", "true");
     pipeline.set("destinations.archive", "driver", "\"file\"");
     pipeline.set("destinations.archive", "path", "\"archive\"");
     pipeline.flow("archive");
@@ -89,4 +112,13 @@ fn each_change_is_one_job_with_every_value_as_it_was_in_order_over_all_tables() 
         .map(|line| line["position"].as_u64().unwrap())
         .collect();
     assert!(positions.is_sorted_by(|before, after| before < after));
+    // Jobs of one event carry its id, whatever they are given.
+    let of_table = lines.iter().filter(|line| line["trigger"] == "public.t");
+    let archived: BTreeMap<u64, String> = of_table
+        .map(|line| {
+            let id = line["event_id"].as_str().unwrap();
+            (line["position"].as_u64().unwrap(), id.to_owned())
+        })
+        .collect();
+    assert_eq!(ids(&pipeline.lake(), "public.t"), archived);
 }

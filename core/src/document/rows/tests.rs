@@ -59,6 +59,7 @@ fn rows(entries: &[Entry], limits: Limits) -> Vec<(Arc<str>, Span, RecordBatch)>
         store: StoreId(7),
         lane: LANE,
         default_version: None,
+        event_ids: false,
     };
     let mut decoding = Documents.decoding(asked);
     let mut body = Vec::new();

@@ -186,6 +186,7 @@ fn jobs(tables: Vec<(u32, Vec<Row>)>, batch_rows: usize) -> (Vec<QueuedJob>, usi
         store: StoreId(7),
         lane: LaneId(3),
         default_version: Some(Arc::from("v1")),
+        event_ids: false,
     };
     let mut decoding = crate::rows::decoding(&Tables(tables), asked);
     let span = Span::starting(Position(1), 100);

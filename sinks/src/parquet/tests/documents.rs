@@ -76,6 +76,7 @@ fn decoded(schemas: &[u32]) -> Vec<Rows> {
         store: STORE,
         lane: LaneId(1),
         default_version: None,
+        event_ids: false,
     });
     let spans = Spans::from(span(1, u64::from(count)));
     let wanted = Wanted::of(&spans, &|_| true).unwrap();
