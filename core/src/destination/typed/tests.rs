@@ -136,6 +136,57 @@ async fn an_action_is_given_its_own_type_and_what_has_another_shape_is_discarded
     );
 }
 
+/// Whatever stands in a job's data: the action never sees what it cannot take, and no error quotes it.
+/// ACT-05
+#[tokio::test]
+async fn data_that_was_made_to_do_harm_is_discarded_job_by_job_and_quoted_nowhere() {
+    let nested = format!(
+        "{{\"total\":{}\"hunter2\"{}}}",
+        "[".repeat(900),
+        "]".repeat(900)
+    );
+    let beside = format!(
+        "{{\"x\":{}1{},\"total\":1}}",
+        "[".repeat(900),
+        "]".repeat(900)
+    );
+    let keys: Vec<String> = (0..100_000)
+        .map(|number| format!("\"k{number}\":{number}"))
+        .collect();
+    let keys = format!("{{{},\"total\":1}}", keys.join(","));
+    let number = format!("{{\"total\":{}}}", "9".repeat(1 << 20));
+    let harmful = [
+        nested.as_str(),
+        r#"{"total":"hunter2"}"#,
+        r#"{"total":1,"total":2,"note":"hunter2"}"#,
+        r#"{"total":1e400}"#,
+        r#"{"total":-1}"#,
+        r#"{"total":"\ud800 hunter2"}"#,
+        number.as_str(),
+        r#"{"hunter2":1}"#,
+    ];
+    let mut jobs: Vec<QueuedJob> = (1..).zip(harmful).map(|(at, data)| job(at, data)).collect();
+    // Strange, and nothing that the action reads.
+    jobs.push(job(9, &keys));
+    jobs.push(job(10, &beside));
+    let (thens, sum) = load(vec![jobs]).await;
+    assert_eq!(sum, 2);
+    let mut discarded = Vec::new();
+    for then in &thens {
+        if let (Outcome::Discarded(error), Jobs::Spans(spans)) = (&then.outcome, &then.jobs) {
+            let report = error.report();
+            assert!(
+                !report.contains("hunter2") && report.len() < 1_000,
+                "{report}"
+            );
+            assert!(report.contains("line 1, column"), "{report}");
+            discarded.extend(spans.iter().map(|span| span.first.0));
+        }
+    }
+    discarded.sort_unstable();
+    assert_eq!(discarded, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
 /// CON-04 ACT-01 JOB-03
 #[test]
 fn one_type_names_the_action_and_what_it_takes() {

@@ -1,5 +1,9 @@
 //! JSON documents as bytes: checked once, carried as they are, parsed where somebody reads them.
 
+mod mismatch;
+mod pointer;
+mod walk;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -7,6 +11,11 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{Error, Result};
+
+pub use pointer::{POINTER_PARTS_MAX, Pointer, Pointers};
+
+/// Objects and lists inside one another, at most, in what comes from outside.
+pub const DEPTH_MAX: usize = 1_000;
 
 /// One valid JSON document. Cheap to clone: clones share the bytes.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,11 +31,19 @@ impl Json {
     /// Takes bytes that came from outside.
     ///
     /// # Errors
-    /// `Invalid`, with line and column, when they are not one JSON document in UTF-8.
+    /// `Invalid`, with line and column, when they are not one JSON document in UTF-8, or go deeper than [`DEPTH_MAX`].
+    /// What is in them is not told.
     pub fn parse(bytes: Bytes) -> Result<Json> {
         let wrong = |error: &dyn fmt::Display| Error::invalid(format!("not JSON: {error}"));
         std::str::from_utf8(&bytes).map_err(|error| wrong(&error))?;
         serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| wrong(&error))?;
+        // What is shorter than its brackets would be is not that deep.
+        if bytes.len() > DEPTH_MAX * 2 && walk::depth(&bytes) > DEPTH_MAX {
+            return Err(
+                Error::invalid(format!("the JSON goes deeper than {DEPTH_MAX} levels"))
+                    .help("send it flatter, or the deep part as text"),
+            );
+        }
         Ok(Json(bytes))
     }
 
@@ -51,10 +68,10 @@ impl Json {
     /// Reads the document as a `T`.
     ///
     /// # Errors
-    /// `Invalid` when it has another shape; names the field, not its value.
+    /// `Invalid` when it has another shape: says where (path, line and column) and what kind of value is there, never the
+    /// value. The path is among the error's [validations](Error::validations) too.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.0)
-            .map_err(|error| Error::invalid("the JSON has another shape").because(error))
+        serde_json::from_slice(&self.0).map_err(|error| mismatch::told(&error, &self.0))
     }
 
     /// The document's bytes, in UTF-8.
@@ -83,6 +100,16 @@ impl Default for Json {
     }
 }
 
+/// The items of the list that `text` is, one by one and as they are written; none when it is no list. The text is valid JSON, such as that
+/// of a [`Json`] or a piece of it.
+#[must_use]
+pub fn items(text: &str) -> Option<impl Iterator<Item = &str>> {
+    let start = walk::past_space(text.as_bytes(), 0);
+    let members = walk::Members::of(text.as_bytes(), start)?;
+    let items = members.filter_map(|item| text.get(item.value));
+    (text.as_bytes().get(start) == Some(&b'[')).then_some(items)
+}
+
 /// Says how long it is; what is in it may be anybody's secret.
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,6 +129,29 @@ mod tests {
         assert!(Json::parse(Bytes::from_static(b"\"\xff\"")).is_err());
         let error = Json::parse(Bytes::from("{\n\"a\" 1}")).unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_document_may_be_as_deep_as_the_limit_and_no_deeper() {
+        let deep = |levels: usize| Bytes::from("[".repeat(levels) + &"]".repeat(levels));
+        Json::parse(deep(DEPTH_MAX)).unwrap();
+        for levels in [DEPTH_MAX + 1, 1_000_000] {
+            let error = Json::parse(deep(levels)).unwrap_err();
+            assert!(error.to_string().contains("1000 levels"), "{error}");
+        }
+    }
+
+    #[test]
+    fn items_of_a_list_are_handed_out_as_they_are_written() {
+        let all = |text| items(text).map(|items| items.collect::<Vec<_>>());
+        assert_eq!(
+            all(" [1.0 , [2, 3],\"]\"]"),
+            Some(vec!["1.0", "[2, 3]", "\"]\""])
+        );
+        assert_eq!(all("[]"), Some(vec![]));
+        for text in ["{\"0\":1}", "7", "null", ""] {
+            assert_eq!(all(text), None, "{text}");
+        }
     }
 
     #[test]
