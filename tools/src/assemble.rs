@@ -35,10 +35,11 @@ impl Components {
             destinations: destinations(program, &settings),
             settings,
         };
-        // What could not be built would be missed by the flows that lead there.
-        if components.settings.problems.is_empty() {
-            let whole = components.builder(program).problems();
-            for problem in whole.list() {
+        // What could not be built would be missed by the flows that lead there; routes are what they are.
+        let is_whole = components.settings.problems.is_empty();
+        for problem in components.builder(program).problems().list() {
+            let is_told = drivers::report_route(&components.settings.sources, &problem);
+            if is_whole && !is_told {
                 components.settings.problems.add(problem);
             }
         }

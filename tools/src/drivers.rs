@@ -11,7 +11,7 @@ use blacksmith_core::document::Documents;
 use blacksmith_core::error::Result;
 use blacksmith_core::gateway::cron::Ticks;
 use blacksmith_core::gateway::http::{HttpOptions, HttpSource};
-use blacksmith_core::settings::{DestinationSettings, Section, SourceSettings};
+use blacksmith_core::settings::{DestinationSettings, Problem, Section, SourceSettings};
 use blacksmith_core::source::{Format, Source};
 use blacksmith_sinks::blackhole::{Blackhole, BlackholeOptions};
 use blacksmith_sinks::file::{FileOptions, FileSink};
@@ -62,6 +62,33 @@ pub(crate) fn source(program: &Program, settings: &SourceSettings) -> Option<Arc
             None
         }
     }
+}
+
+/// Reports what is wrong with a route of the application at its own line, if the configuration is where it is from.
+pub(crate) fn report_route(sources: &[SourceSettings], problem: &Problem) -> bool {
+    let Some((source, trigger, field)) = route_of(&problem.key) else {
+        return false;
+    };
+    let Some(settings) = sources.iter().find(|own| own.name == source) else {
+        return false;
+    };
+    let mut section = settings.section.clone();
+    let mut own = section.take_sections("routes").into_iter();
+    let Some((_, own)) = own.find(|(own, _)| own == trigger) else {
+        return false;
+    };
+    // A key that is missing is reported as missing.
+    if own.has(field) {
+        own.report(field, &*problem.what, &*problem.fix);
+    }
+    true
+}
+
+/// Source, trigger and field of `sources/web/triggers/signup/route.path`.
+fn route_of(key: &str) -> Option<(&str, &str, &str)> {
+    let (place, field) = key.strip_prefix("sources/")?.rsplit_once("/route.")?;
+    let (source, trigger) = place.split_once("/triggers/")?;
+    Some((source, trigger, field))
 }
 
 /// The destination that `settings` describe.

@@ -380,9 +380,50 @@ fn check_finds_what_is_wrong_with_the_application_as_a_whole() {
         .map(|found| found["what"].as_str().unwrap().to_owned())
         .collect();
     for expected in [
-        "sources/shop/triggers/order/route.path: another trigger has POST /signup",
+        ":9:16: sources.shop.routes.order.path: web/signup has POST /signup already",
         "flows/0/to: there is no such action",
     ] {
         assert!(said.iter().any(|what| what.contains(expected)), "{said:#?}");
     }
+}
+
+/// TRG-02
+#[test]
+fn check_finds_routes_of_two_sources_that_answer_the_same_requests() {
+    let folder = folder_with(
+        r#"
+[sources.web]
+driver = "http"
+[sources.web.routes.user]
+path = "/users/{id}"
+[sources.web.routes.me]
+path = "/users/me"
+
+[sources.crm]
+driver = "http"
+[sources.crm.routes.person]
+path = "/users/{name}"
+methods = ["PUT", "post"]
+[sources.crm.routes.again]
+path = "/users/me"
+"#,
+    );
+    let output = stream(folder.path(), &["check", "--json"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let said = lines(&output.stdout);
+    let problems = said.iter().filter(|line| line["severity"] == "problem");
+    let problems: Vec<_> = problems
+        .map(|line| line["what"].as_str().unwrap())
+        .collect();
+    let same = "is the same as /users/{id}, which web/user has";
+    for expected in [
+        format!(":12:8: sources.crm.routes.person.path: POST /users/{{name}} {same}"),
+        ":15:8: sources.crm.routes.again.path: web/me has POST /users/me already".to_owned(),
+    ] {
+        let told = problems.iter().any(|told| told.ends_with(&expected));
+        assert!(told, "{expected} in {problems:#?}");
+    }
+    let run = stream(folder.path(), &["run"]);
+    assert_eq!(run.status.code(), Some(78), "{run:?}");
+    assert!(!folder.path().join("blacksmith-data").exists());
 }

@@ -3,14 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::builder::{Builder, DestinationSettings, SourceSettings};
+use crate::gateway::route;
 use crate::settings::{Place, Problem, Problems, is_name, suggestion};
 use crate::source::{Mode, Route};
 use crate::version::Versions;
 
-/// The methods that a route may have.
-const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
-/// Paths that the gateway answers itself, with everything under them.
-const RESERVED: [&str; 4] = ["/api", "/admin", "/_health", "/metrics"];
 const NAME_FIX: &str = "use letters, digits, _ and -, at most 63";
 const TRIGGER_NAME_BYTES_MAX: usize = 255;
 
@@ -18,10 +15,11 @@ const TRIGGER_NAME_BYTES_MAX: usize = 255;
 pub(super) fn validate(builder: &Builder) -> Problems {
     let mut validation = Validation {
         problems: Problems::of("the application"),
-        routes: BTreeSet::new(),
+        routes: Vec::new(),
         has_pubsub: builder.pubsub.is_some(),
     };
     validation.sources(&builder.sources);
+    validation.routes();
     validation.destinations(&builder.destinations);
     validation.flows(builder);
     validation.problems
@@ -29,8 +27,8 @@ pub(super) fn validate(builder: &Builder) -> Problems {
 
 struct Validation {
     problems: Problems,
-    /// `METHOD path` of every HTTP trigger so far.
-    routes: BTreeSet<String>,
+    /// Every HTTP trigger so far: where it is, its address, its route.
+    routes: Vec<(String, String, Route)>,
     has_pubsub: bool,
 }
 
@@ -57,7 +55,8 @@ impl Validation {
                 let path = format!("{path}/triggers/{own}");
                 let mode = trigger.mode();
                 self.trigger_name(&path, &own, &mode, &mut triggers);
-                self.mode(&path, mode, &settings.versions());
+                let address = format!("{name}/{own}");
+                self.mode(&path, address, mode, &settings.versions());
             }
         }
     }
@@ -125,9 +124,9 @@ impl Validation {
         }
     }
 
-    fn mode(&mut self, path: &str, mode: Mode, versions: &Versions) {
+    fn mode(&mut self, path: &str, address: String, mode: Mode, versions: &Versions) {
         match mode {
-            Mode::Http { route, .. } => self.route(path, &route),
+            Mode::Http { route, .. } => self.routes.push((path.to_owned(), address, route)),
             Mode::Subscription { subscription, .. } => {
                 if !self.has_pubsub {
                     let key = format!("{path}/subscription");
@@ -145,43 +144,14 @@ impl Validation {
         }
     }
 
-    fn route(&mut self, path: &str, route: &Route) {
-        let key = format!("{path}/route.path");
-        if !route.path.starts_with('/') || route.path == "/" {
-            self.add(
-                &*key,
-                "it does not begin with / and a name",
-                "such as /signups",
-            );
-        }
-        let under = |own: &&&str| {
-            let rest = route.path.strip_prefix(**own);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if let Some(reserved) = RESERVED.iter().find(under) {
-            self.add(
-                &*key,
-                format!("{reserved} is the gateway's own"),
-                "choose another path",
-            );
-        }
-        if route.methods.is_empty() {
-            self.add(
-                format!("{path}/route.methods"),
-                "there is none",
-                "such as POST",
-            );
-        }
-        for method in &route.methods {
-            let method = method.to_ascii_uppercase();
-            if !METHODS.contains(&&*method) {
-                let what = format!("{method} is not supported");
-                let fix = format!("use {}", METHODS.join(", "));
-                self.add(format!("{path}/route.methods"), what, fix);
-            } else if !self.routes.insert(format!("{method} {}", route.path)) {
-                let what = format!("another trigger has {method} {}", route.path);
-                self.add(&*key, what, "choose another path");
-            }
+    /// What keeps the routes of all sources from being served by one gateway.
+    fn routes(&self) {
+        let routes = self.routes.iter();
+        let named = routes.map(|(_, address, route)| (address.clone(), route));
+        for problem in route::problems(named) {
+            let (path, ..) = &self.routes[problem.route];
+            let key = format!("{path}/route.{}", problem.field);
+            self.add(key, problem.what, problem.fix);
         }
     }
 

@@ -7,6 +7,7 @@
 mod deprecations;
 mod registry;
 mod intake;
+pub mod route;
 pub mod cron;
 pub mod subscription;
 #[cfg(feature = "http")]

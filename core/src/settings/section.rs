@@ -92,6 +92,13 @@ impl Section {
         self.table.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Whether `key` is set to a table and was not taken yet: for a key that may be said in short or in full.
+    #[must_use]
+    pub fn has_table(&self, key: &str) -> bool {
+        let mut entries = self.table.entries.iter();
+        entries.any(|entry| entry.key == key && matches!(entry.node.value, Value::Table(_)))
+    }
+
     /// The keys that are set and not taken yet, for a table whose keys are somebody else's to know.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
@@ -262,7 +269,9 @@ impl Section {
     /// Notes a problem with `key`, at its value if it was set: for what only the reader can judge, such
     /// as a URL. Neither sentence may hold a secret.
     pub fn report(&self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
+        let untaken = || self.table.entries.iter().find(|entry| entry.key == key);
         let place = self.asked.get(key).cloned().flatten();
+        let place = place.or_else(|| Some(untaken()?.node.place.clone()));
         self.problems.add(Problem {
             place: place.unwrap_or_else(|| self.place.clone()),
             key: join(&self.path, key),

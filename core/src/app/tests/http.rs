@@ -121,7 +121,7 @@ fn routes_that_do_not_go_together_stop_the_start() {
     assert!(
         error
             .to_string()
-            .contains("another trigger has POST /signup"),
+            .contains("web/signup has POST /signup already"),
         "{error}"
     );
 }

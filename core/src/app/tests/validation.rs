@@ -147,7 +147,7 @@ fn every_problem_is_listed_with_its_place() {
         "sources/web/triggers/order/route.methods: FETCH is not supported",
         "sources/web/triggers/order: there is another trigger called so",
         "sources/web/triggers/a/b: not a name",
-        "sources/web/triggers/a/b/route.path: another trigger has POST /orders",
+        "sources/web/triggers/a/b/route.path: web/order has POST /orders already",
         "sources/web/triggers/broker/subscription: there is no pubsub",
         "sources/shop: there is another source called so",
         "destinations/no name: not a name",

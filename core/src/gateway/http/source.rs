@@ -21,12 +21,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::keys::digest;
-use super::routes::Routes;
 use crate::error::{Error, Result};
-use crate::json::Json;
+use crate::gateway::SUB_EVENTS_MAX;
+use crate::gateway::route::{RouteProblem, problems};
+use crate::json::{self, Json};
 use crate::secret::Secret;
 use crate::service::Toolkit;
 use crate::settings::Section;
@@ -73,25 +73,14 @@ struct Declared {
 }
 
 impl HttpOptions {
-    /// Reads the source's section; what is wrong with it is reported there, and nothing comes back then.
+    /// Reads the source `name` from its section. What is wrong goes into the section's problems; none then, when not even a route is
+    /// known.
     #[must_use]
     pub fn read(name: &str, mut section: Section) -> Option<HttpOptions> {
-        let before = section.problems().list().len();
-        let routes: Vec<RouteOptions> = section
-            .take_sections("routes")
-            .into_iter()
-            .map(|(name, section)| read_route(name, section))
-            .collect();
+        let routes = read_routes(name, section.take_sections("routes"));
         if routes.is_empty() {
             let fix = "add [sources.<name>.routes.<trigger>] with a path";
             section.report("routes", "the source has no route", fix);
-        }
-        let named = routes.iter().map(|own| (own.name.clone(), &own.route));
-        if let Err(error) = Routes::new(named) {
-            for told in error.validations() {
-                let key = format!("routes.{}", told.path.join("."));
-                section.report(&key, told.message.clone(), "");
-            }
         }
         let mut context = section.take_section("context");
         let headers = context.take_list("headers").or(Vec::new()).into_iter();
@@ -100,7 +89,6 @@ impl HttpOptions {
             headers: headers.map(|header| header.to_lowercase()).collect(),
         };
         context.finish();
-        let problems = section.problems().clone();
         let options = HttpOptions {
             name: name.to_owned(),
             guard: read_guard(&mut section),
@@ -108,17 +96,44 @@ impl HttpOptions {
             routes,
         };
         section.finish();
-        (problems.list().len() == before).then_some(options)
+        (!options.routes.is_empty()).then_some(options)
     }
 }
 
-fn read_route(name: String, mut section: Section) -> RouteOptions {
+/// The routes of the source `source`, each looked at beside the others.
+fn read_routes(source: &str, sections: Vec<(String, Section)>) -> Vec<RouteOptions> {
+    let mut sections = sections;
+    let routes = sections.iter_mut();
+    let routes: Vec<RouteOptions> = routes
+        .map(|(name, section)| read_route(name.clone(), section))
+        .collect();
+    let named = routes.iter();
+    let named = named.map(|own| (format!("{source}/{}", own.name), &own.route));
+    for RouteProblem {
+        route,
+        field,
+        what,
+        fix,
+    } in problems(named)
+    {
+        // A path that is missing is reported already.
+        if field != "path" || !routes[route].route.path.is_empty() {
+            sections[route].1.report(field, what, fix);
+        }
+    }
+    for (_, section) in sections {
+        section.finish();
+    }
+    routes
+}
+
+fn read_route(name: String, section: &mut Section) -> RouteOptions {
     let forms = [
         ("json", Form::Json),
         ("batch", Form::Batch),
         ("ndjson", Form::Ndjson),
     ];
-    let route = RouteOptions {
+    RouteOptions {
         route: Route {
             path: section.take_str("path").required().unwrap_or_default(),
             methods: section.take_list("methods").or(vec!["POST".into()]),
@@ -127,9 +142,7 @@ fn read_route(name: String, mut section: Section) -> RouteOptions {
         },
         body: section.take_enum("body", &forms).or(Form::Json),
         name,
-    };
-    section.finish();
-    route
+    }
 }
 
 fn read_guard(section: &mut Section) -> Guard {
@@ -324,20 +337,18 @@ fn together(items: Vec<Json>, context: &Json) -> Result<Event> {
     })
 }
 
-/// The items of a JSON array. Nothing is copied.
+/// The items of a JSON array. Nothing is copied, and no more than there may be is taken.
 fn items(body: &Bytes) -> Result<Vec<Json>> {
     let whole = Json::parse(body.clone())?;
-    let items: Vec<&RawValue> = serde_json::from_str(whole.as_str()).map_err(|error| {
-        Error::invalid("the body is not a JSON array")
-            .because(error)
-            .help("send [ … ], an item for each event")
+    let items = json::items(whole.as_str()).ok_or_else(|| {
+        Error::invalid("the body is not a JSON array").help("send [ … ], an item for each event")
     })?;
-    // Valid as a part of what was checked.
-    let json = |item: &&RawValue| Json::parse(body.slice_ref(item.get().as_bytes()));
-    not_empty(items.iter().map(json).collect::<Result<_>>()?)
+    // A part of what was checked.
+    let part = |item: &str| Json::trusted(body.slice_ref(item.as_bytes()));
+    some(items.map(part).take(SUB_EVENTS_MAX + 1).collect())
 }
 
-/// The documents on the lines of a body; empty lines are passed over. Nothing is copied.
+/// The documents on the lines of a body; empty lines are passed over. Nothing is copied, and no more than there may be is taken.
 fn lines(body: &Bytes) -> Result<Vec<Json>> {
     let mut found = Vec::new();
     let mut wrong: Option<Error> = None;
@@ -347,6 +358,7 @@ fn lines(body: &Bytes) -> Result<Vec<Json>> {
             continue;
         }
         match Json::parse(body.slice_ref(line)) {
+            Ok(_) if found.len() > SUB_EVENTS_MAX => break,
             Ok(json) => found.push(json),
             Err(error) => {
                 let whole = wrong.take();
@@ -360,14 +372,19 @@ fn lines(body: &Bytes) -> Result<Vec<Json>> {
     }
     match wrong {
         Some(error) => Err(error),
-        None => not_empty(found),
+        None => some(found),
     }
 }
 
-fn not_empty(items: Vec<Json>) -> Result<Vec<Json>> {
-    match items.is_empty() {
-        true => Err(Error::invalid("the body holds no events")),
-        false => Ok(items),
+/// At least one, and not too many.
+fn some(items: Vec<Json>) -> Result<Vec<Json>> {
+    match items.len() {
+        0 => Err(Error::invalid("the body holds no events")),
+        1..=SUB_EVENTS_MAX => Ok(items),
+        _ => {
+            let what = format!("the body holds more than {SUB_EVENTS_MAX} events");
+            Err(Error::invalid(what).help("send several requests"))
+        }
     }
 }
 
@@ -410,12 +427,11 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_a_source_is_reported_and_then_there_is_none() {
-        let (options, problems) = read(
+    fn every_problem_of_a_source_is_reported_at_its_key() {
+        let (_, problems) = read(
             "token = 'a'\nuser = 'b'\ncolour = 1\n[routes.a]\npath = '/api/x'\n[routes.b]\nbody = 'xml'\n\
-             [routes.c]\npath = '/c'\nmethods = ['FETCH']\n[context]\nheader = []\n",
+             [routes.c]\npath = '/c'\nmethods = ['FETCH']\n[routes.d]\npath = '/{x}'\n[routes.e]\npath = '/{y}'\n[context]\nheader = []\n",
         );
-        assert!(options.is_none());
         let expected = [
             "token: who may send",
             "colour: unknown key",
@@ -423,6 +439,7 @@ mod tests {
             "routes.b.path: this key is required",
             "routes.b.body: ",
             "routes.c.methods: ",
+            "routes.e.path: POST /{y} is the same as /{x}, which web/d has",
             "context.header: unknown key",
         ];
         for start in expected {

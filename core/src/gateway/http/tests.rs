@@ -29,6 +29,7 @@ use crate::store::memory::MemoryStore;
 use crate::version::Versions;
 
 mod gate;
+mod hostile;
 mod idempotency;
 
 use gate::Gate;
