@@ -206,6 +206,21 @@ impl Intake {
         self.door.recall_all(prefix)
     }
 
+    /// Has the source remember `changes` without events, as soon as there is room. They are durable before anything that is appended later.
+    ///
+    /// # Errors
+    /// When the store is fenced.
+    pub async fn remember(&self, mut changes: Vec<StateChange>) -> Result<()> {
+        loop {
+            match self.door.remember(changes) {
+                Ok(_) => return Ok(()),
+                Err(Refusal::Full(back)) => changes = *back,
+                Err(Refusal::Failed(error)) => return Err(error),
+            }
+            self.room().await?;
+        }
+    }
+
     /// How many jobs were not made so far because marshalling them failed.
     #[must_use]
     pub fn rejections(&self) -> u64 {

@@ -79,6 +79,17 @@ impl Interval {
         self.search(time).unwrap_or(Timestamp(i64::MAX))
     }
 
+    /// The last moment of a pattern of the calendar that is not later than `time`; none for `@every`, which counts from no moment.
+    #[must_use]
+    pub fn last_upto(&self, time: Timestamp) -> Option<Timestamp> {
+        let Rule::Cron(cron, zone) = &self.rule else {
+            return None;
+        };
+        let end = jiff::Timestamp::from_microsecond(time.0).ok()?;
+        let last = cron.find_previous_occurrence(&end.to_zoned(zone.clone()), true);
+        Some(Timestamp(last.ok()?.timestamp().as_microsecond()))
+    }
+
     /// The period of an `@every`; none for a pattern of the calendar.
     #[must_use]
     pub fn period(&self) -> Option<Duration> {
@@ -247,6 +258,18 @@ mod tests {
         assert_eq!(next("20 * * * *", from), "2025-03-05T11:20:00Z");
         assert_eq!(next("*/15 * * * * *", from), "2025-03-05T10:20:15Z");
         assert_eq!(next("0 9 * * MON", from), "2025-03-10T09:00:00Z");
+    }
+
+    #[test]
+    fn the_last_moment_of_a_pattern_may_be_the_one_that_is_asked_about() {
+        let last = |interval: &str, from: &str| {
+            let interval = Interval::parse(interval).unwrap();
+            interval.last_upto(at(from)).map(|at| at.to_string())
+        };
+        let nine = Some("2025-03-05T09:00:00.000000Z".to_owned());
+        assert_eq!(last("0 9 * * *", "2025-03-05T09:00:00Z"), nine);
+        assert_eq!(last("0 9 * * *", "2025-03-06T08:59:59.999Z"), nine);
+        assert_eq!(last("@every 1h", "2025-03-06T08:59:59Z"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod slots;
 use std::time::Duration;
 
 pub use interval::Interval;
-pub use slots::{Due, LOOK_AGAIN, Slots};
+pub use slots::{Due, LOOK_AGAIN, Missed, Slots};
 
 use crate::clock::Timestamp;
 

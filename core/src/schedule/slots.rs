@@ -16,6 +16,16 @@ const SET_BACK_MAX: Duration = Duration::from_secs(86_400);
 /// Missed times are counted one by one up to here.
 const COUNTED_MAX: u64 = 10_000;
 
+/// What becomes of times that passed while the process was down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missed {
+    /// Nothing: the next time comes.
+    #[default]
+    Skip,
+    /// One call at start, for the last of them. A time whose call a crash cut short has passed, too.
+    Once,
+}
+
 /// A time that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -60,6 +70,39 @@ impl Slots {
         }
     }
 
+    /// The times after `now`, and of those between `last`, which was used, and `now` the last one. Where missed times are made up for,
+    /// `@every` goes on counting from `last`.
+    #[must_use]
+    pub fn since(
+        interval: &Interval,
+        last: Timestamp,
+        now: Now,
+        policy: Missed,
+    ) -> (Slots, Option<Due>) {
+        let Some(period) = interval.period() else {
+            let interval = interval.clone();
+            let mut slots = Slots::Calendar {
+                interval,
+                used: last,
+            };
+            let due = slots.take(now);
+            return (slots, due);
+        };
+        let passed = now.wall.since(last);
+        let count = periods(passed, period);
+        let over = passed.saturating_sub(times(period, count));
+        let due = count.checked_sub(1).map(|missed| Due {
+            at: Timestamp(now.wall.0.saturating_sub(micros(over))),
+            missed,
+        });
+        let wait = match policy {
+            Missed::Skip => period,
+            Missed::Once => period.saturating_sub(over),
+        };
+        let next = now.elapsed.saturating_add(wait);
+        (Slots::Every { period, next }, due)
+    }
+
     /// How long until the next time, as the clocks go now; zero when one is due.
     #[must_use]
     pub fn wait(&mut self, now: Now) -> Duration {
@@ -77,7 +120,7 @@ impl Slots {
             Slots::Every { period, next } => {
                 let late = now.elapsed.checked_sub(*next)?;
                 let missed = periods(late, *period);
-                let last = *next + period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX));
+                let last = next.saturating_add(times(*period, missed));
                 *next = last.saturating_add(*period);
                 let at = Timestamp(now.wall.0 - micros(now.elapsed.saturating_sub(last)));
                 Some(Due { at, missed })
@@ -91,6 +134,9 @@ impl Slots {
                         break;
                     }
                     (at, missed) = (next, missed + 1);
+                }
+                if missed == COUNTED_MAX {
+                    at = interval.last_upto(now.wall).map_or(at, |last| last.max(at));
                 }
                 *used = at.max(now.wall);
                 Some(Due { at, missed })
@@ -112,6 +158,10 @@ impl Slots {
 fn periods(late: Duration, period: Duration) -> u64 {
     let periods = late.as_nanos().checked_div(period.as_nanos());
     periods.map_or(0, |periods| u64::try_from(periods).unwrap_or(u64::MAX))
+}
+
+fn times(period: Duration, count: u64) -> Duration {
+    period.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -215,6 +265,69 @@ mod tests {
         assert_eq!((due.at, due.missed), (at("2026-05-01T00:59:00Z"), 2));
         let wait = slots.wait(read("2026-05-01T01:00:00Z", 2_460));
         assert_eq!(wait, Duration::from_secs(540), "no drift");
+    }
+
+    #[test]
+    fn what_passed_since_the_last_process_is_counted_and_the_last_of_it_is_due() {
+        let since = |interval: &str, last: &str, policy| {
+            let interval = Interval::parse(interval).unwrap();
+            let (mut slots, due) =
+                Slots::since(&interval, at(last), now("2026-05-01T06:10:00Z"), policy);
+            let wait = slots.wait(now("2026-05-01T06:10:00Z")).as_secs() / 60;
+            (due.map(|due| (due.at.to_string(), due.missed)), wait)
+        };
+        let due = |time: &str, missed| Some((format!("2026-05-01T{time}:00.000000Z"), missed));
+        let hourly = "0 * * * *";
+        for policy in [Missed::Skip, Missed::Once] {
+            assert_eq!(
+                since(hourly, "2026-05-01T02:00:00Z", policy),
+                (due("06:00", 3), 50)
+            );
+            assert_eq!(since(hourly, "2026-05-01T06:00:00Z", policy), (None, 50));
+        }
+        let every = "@every 1h";
+        assert_eq!(
+            since(every, "2026-05-01T02:30:00Z", Missed::Skip),
+            (due("05:30", 2), 60)
+        );
+        assert_eq!(
+            since(every, "2026-05-01T02:30:00Z", Missed::Once),
+            (due("05:30", 2), 20)
+        );
+        assert_eq!(
+            since(every, "2026-05-01T05:30:00Z", Missed::Once),
+            (None, 20)
+        );
+        // A clock that was set back: nothing is used twice.
+        assert_eq!(
+            since(hourly, "2026-05-01T07:00:00Z", Missed::Once),
+            (None, 110)
+        );
+        assert_eq!(
+            since(every, "2026-05-01T07:00:00Z", Missed::Once),
+            (None, 60)
+        );
+        assert_eq!(
+            since(hourly, "2026-05-09T07:00:00Z", Missed::Once),
+            (None, 50)
+        );
+    }
+
+    #[test]
+    fn many_times_that_passed_are_not_all_counted_and_the_last_is_due_all_the_same() {
+        let each_second = Interval::parse("* * * * * *").unwrap();
+        let last = at("2026-04-01T00:00:00Z");
+        let (_, due) = Slots::since(
+            &each_second,
+            last,
+            now("2026-05-01T00:00:00.5Z"),
+            Missed::Once,
+        );
+        let due = due.unwrap();
+        assert_eq!(
+            (due.at, due.missed),
+            (at("2026-05-01T00:00:00Z"), COUNTED_MAX)
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::event::Event;
 use crate::clock::Timestamp;
 use crate::door::Door;
 use crate::error::Result;
-use crate::schedule::Interval;
+use crate::schedule::{Interval, Missed};
 use crate::service::Toolkit;
 
 /// One way in which a source's events come.
@@ -160,12 +160,16 @@ pub trait ExtractHttp: fmt::Debug + Send + Sync + 'static {
 ///
 /// # Contract
 /// Called once for each time of the interval, one call at a time: a call that is still running when the
-/// next time comes is not overtaken, and times that pass meanwhile, or while the process is down,
-/// are missed and logged, not made up for. When the machine slept through several times, the call is made for
-/// the last of them. An error stores nothing and is logged; the next time comes.
+/// next time comes is not overtaken, and times that pass meanwhile are missed and logged, not made up for. When the machine
+/// slept through several times, the call is made for the last of them. An error stores nothing and is logged; the next
+/// time comes.
+///
+/// The store remembers which time was used last, together with its event. Times that passed while the process was down
+/// are counted and logged at the next start, and then it is as [`ExtractCron::missed`] says.
 ///
 /// Times of a cron pattern follow the wall clock: none is used twice when it is set back by less than a day.
-/// Those of `@every` count from the start of the process and follow no clock that can be set.
+/// Those of `@every` count from the start of the process, or with [`Missed::Once`] from the last one used, and follow no
+/// clock that can be set while it runs.
 #[async_trait]
 pub trait ExtractCron: fmt::Debug + Send + Sync + 'static {
     /// The event of the time `due`; none when there is nothing to store.
@@ -173,6 +177,11 @@ pub trait ExtractCron: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What went wrong this time.
     async fn extract(&self, toolkit: &Toolkit, due: Timestamp) -> Result<Option<Event>>;
+
+    /// What becomes of times that passed while the process was down. Default: they are skipped.
+    fn missed(&self) -> Missed {
+        Missed::Skip
+    }
 }
 
 /// Listens to a source for as long as the process runs.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::json::Json;
-use crate::schedule::Interval;
+use crate::schedule::{Interval, Missed};
 use crate::service::Toolkit;
 use crate::settings::Section;
 use crate::source::{Event, ExtractCron, Mode, Source, Trigger};
@@ -30,6 +30,8 @@ pub struct Tick {
     pub name: String,
     /// When; none for the source's interval.
     pub interval: Option<Interval>,
+    /// What becomes of times that passed while the process was down.
+    pub missed: Missed,
     /// The context of each event; `{due}` in a string stands for the time that was due.
     pub context: Value,
     /// The data of each event, as its context.
@@ -46,7 +48,7 @@ impl Ticks {
         }
     }
 
-    /// Reads `[sources.<name>.triggers.<trigger>]` with `interval`, `context` and `data`; each mistake goes into the section's problems.
+    /// Reads `[sources.<name>.triggers.<trigger>]` with `interval`, `missed`, `context` and `data`; each mistake goes into the section's problems.
     #[must_use]
     pub fn read(name: &str, mut section: Section) -> Ticks {
         let mut ticks = Vec::new();
@@ -54,6 +56,9 @@ impl Ticks {
             ticks.push(Tick {
                 name,
                 interval: section.take_interval("interval").optional(),
+                missed: section
+                    .take_enum("missed", &[("skip", Missed::Skip), ("once", Missed::Once)])
+                    .or(Missed::Skip),
                 context: section.take_json("context").or(Value::Null),
                 data: section
                     .take_json("data")
@@ -105,6 +110,10 @@ impl ExtractCron for Tick {
         let context = Json::of(&filled(&self.context, &due))?;
         let data = Json::of(&filled(&self.data, &due))?;
         Ok(Some(Event::of(data).context(context)))
+    }
+
+    fn missed(&self) -> Missed {
+        self.missed
     }
 }
 
@@ -160,6 +169,7 @@ mod tests {
             r#"
             [triggers.nightly]
             interval = "0 3 * * *"
+            missed = "once"
             context = { by = "clock" }
             data = { report = ["sales of {due}", 1, 2.5, true] }
             [triggers.hourly]
@@ -174,12 +184,19 @@ mod tests {
         assert_eq!(context, "null");
         assert_eq!(data, r#"{"due":"2026-05-01T12:00:00.000000Z"}"#);
         assert_eq!(ticks.ticks[1].interval, None);
+        let missed = ticks.ticks.iter().map(|tick| tick.missed());
+        assert_eq!(missed.collect::<Vec<_>>(), [Missed::Once, Missed::Skip]);
     }
 
     #[test]
     fn a_source_of_ticks_without_any_is_a_mistake() {
         let report = |text| read(text).1.check().unwrap_err().to_string();
         assert!(report("").contains("it has no triggers"));
+        let wrong = report("[triggers.a]\nmissed = \"all\"");
+        assert!(
+            wrong.contains("triggers.a.missed: \"all\": not a known value (known: skip, once)"),
+            "{wrong}"
+        );
         assert!(report("[triggers.a]\nintervall = \"@daily\"").contains("interval"));
     }
 }
