@@ -6,12 +6,13 @@
 //! - [`stdout`]: jobs as lines of JSON on standard output.
 //! - [`blackhole`]: jobs, to nowhere.
 //!
-//! [`Content`] is what three of them write of a job.
+//! [`Content`] is what three of them write of a job; [`declared`] are the columns that a table of events may have.
 
 mod line;
 #[cfg(test)]
 mod by_hand;
 mod writable;
+pub mod declared;
 pub mod blackhole;
 pub mod stdout;
 pub mod file;

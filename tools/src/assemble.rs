@@ -35,6 +35,7 @@ impl Components {
             destinations: destinations(program, &settings),
             settings,
         };
+        drivers::report_columns(&components.sources, &components.settings.destinations);
         // What could not be built would be missed by the flows that lead there; routes are what they are.
         let is_whole = components.settings.problems.is_empty();
         for problem in components.builder(program).problems().list() {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use blacksmith_cdc::decoder::PostgresFormat;
 use blacksmith_cdc::{PostgresOptions, PostgresSource};
+use blacksmith_core::app;
 use blacksmith_core::destination::Destination;
 use blacksmith_core::document::Documents;
 use blacksmith_core::error::Result;
 use blacksmith_core::gateway::cron::Ticks;
 use blacksmith_core::gateway::http::{HttpOptions, HttpSource};
-use blacksmith_core::settings::{DestinationSettings, Problem, Section, SourceSettings};
-use blacksmith_core::source::{Format, Source};
+use blacksmith_core::settings::{
+    DestinationSettings, Problem, Section, SourceSettings, suggestion,
+};
+use blacksmith_core::source::{Format, Mode, Source};
 use blacksmith_sinks::blackhole::{Blackhole, BlackholeOptions};
 use blacksmith_sinks::file::{FileOptions, FileSink};
 use blacksmith_sinks::http::{Http, HttpOptions as EndpointOptions};
@@ -89,6 +92,36 @@ fn route_of(key: &str) -> Option<(&str, &str, &str)> {
     let (place, field) = key.strip_prefix("sources/")?.rsplit_once("/route.")?;
     let (source, trigger) = place.split_once("/triggers/")?;
     Some((source, trigger, field))
+}
+
+/// Reports columns that are declared for triggers that there are not: nothing would ever fill them.
+pub(crate) fn report_columns(
+    sources: &[app::SourceSettings],
+    destinations: &[DestinationSettings],
+) {
+    let lakes = destinations.iter().filter(|own| own.driver == "parquet");
+    for (address, section) in lakes.flat_map(|own| own.section.clone().take_sections("columns")) {
+        // An address that is none is reported already.
+        let Some((name, trigger)) = address.split_once('/') else {
+            continue;
+        };
+        let known: Vec<&str> = sources.iter().map(|own| own.source.name()).collect();
+        let Some(source) = sources.iter().find(|own| own.source.name() == name) else {
+            section.report_itself("there is no such source", suggestion(name, &known));
+            continue;
+        };
+        let triggers = source.source.triggers();
+        if triggers
+            .iter()
+            .any(|own| matches!(Arc::clone(own).mode(), Mode::Cdc(_)))
+        {
+            let fix = "take them out: rows of tables have the columns of their table";
+            section.report_itself("the source has tables", fix);
+        } else if !triggers.iter().any(|own| own.name() == trigger) {
+            let known: Vec<&str> = triggers.iter().map(|own| own.name()).collect();
+            section.report_itself("there is no such trigger", suggestion(trigger, &known));
+        }
+    }
 }
 
 /// The destination that `settings` describe.

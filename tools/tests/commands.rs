@@ -427,3 +427,49 @@ path = "/users/me"
     assert_eq!(run.status.code(), Some(78), "{run:?}");
     assert!(!folder.path().join("blacksmith-data").exists());
 }
+
+#[test]
+fn check_finds_columns_that_are_declared_for_what_there_is_not() {
+    let folder = folder_with(
+        r#"
+[sources.web]
+driver = "http"
+[sources.web.routes.signup]
+path = "/signup"
+
+[destinations.lake]
+driver = "parquet"
+path = "lake"
+[destinations.lake.columns."web/signup"]
+plan = "text"
+amount = { type = "decimal(12,2)", from = "/order/amount" }
+[destinations.lake.columns."web/singup"]
+plan = "text"
+[destinations.lake.columns."wep/signup"]
+plan = "txet"
+"#,
+    );
+    let output = stream(folder.path(), &["check", "--json"]);
+    let said = lines(&output.stdout);
+    let problems = said.iter().filter(|line| line["severity"] == "problem");
+    let problems: Vec<String> = problems
+        .map(|line| {
+            format!(
+                "{} ({})",
+                line["what"].as_str().unwrap(),
+                line["fix"].as_str().unwrap()
+            )
+        })
+        .collect();
+    for expected in [
+        ":13:28: destinations.lake.columns.\"web/singup\": there is no such trigger (did you mean \"signup\"?)",
+        ":15:28: destinations.lake.columns.\"wep/signup\": there is no such source (did you mean \"web\"?)",
+        ":16:8: destinations.lake.columns.\"wep/signup\".plan: \"txet\": not a type (did you mean \"text\"?)",
+    ] {
+        assert!(
+            problems.iter().any(|told| told.ends_with(expected)),
+            "{expected} in {problems:#?}"
+        );
+    }
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+}

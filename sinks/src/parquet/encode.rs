@@ -10,6 +10,7 @@ use super::encoding::Encodings;
 use super::file::{FinishedFile, Layout, OpenFile};
 use super::folder::Folder;
 use super::options::Compression;
+use crate::declared::Declared;
 
 /// What every task of a load needs.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Bench {
     pub(super) encodings: Encodings,
     /// How pages are compressed.
     pub(super) compression: Compression,
+    /// Columns that documents have besides their own.
+    pub(super) declared: Declared,
     /// When a file is full.
     pub(super) file_bytes_max: u64,
 }
@@ -71,6 +74,7 @@ impl Bench {
             helpers,
             attempt,
         } = task;
+        let rows = layout.complete(rows)?;
         let mut finished = Vec::new();
         if let Some(first) = rows.first().map(|rows| rows.span) {
             // Both rows of a key change have one position, and belong into one file.

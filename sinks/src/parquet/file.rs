@@ -18,6 +18,7 @@ use super::encoding::{Encodings, properties};
 use super::folder::{Draft, Folder, Sealed};
 use super::name;
 use super::options::Compression;
+use crate::declared::{self, Declared};
 
 /// What all files of one schema version share.
 #[derive(Debug)]
@@ -26,16 +27,47 @@ pub(super) struct Layout {
     pub(super) table: Arc<str>,
     /// Its directory.
     pub(super) directory: String,
+    /// With the declared columns.
     schema: SchemaRef,
+    declared: Option<Arc<declared::Columns>>,
 }
 
+/// A column that rows of documents have, and rows of tables do not.
+const OF_DOCUMENTS: &str = "_trigger";
+
 impl Layout {
-    /// The layout of files with rows of `trigger` in this schema.
-    pub(super) fn new(trigger: &Arc<str>, schema: SchemaRef) -> Layout {
+    /// The layout of files with rows of `trigger` in this schema, and the columns that are declared for its documents.
+    pub(super) fn new(trigger: &Arc<str>, schema: SchemaRef, declared: &Declared) -> Layout {
+        let are_documents = schema.column_with_name(OF_DOCUMENTS).is_some();
+        let declared = declared.find(trigger).filter(|_| are_documents);
         Layout {
             table: Arc::clone(trigger),
             directory: name::directory(trigger),
-            schema,
+            schema: match &declared {
+                Some(columns) => columns.schema(&schema),
+                None => schema,
+            },
+            declared,
+        }
+    }
+
+    /// `rows` with the columns that are declared for them.
+    pub(super) fn complete(&self, mut rows: Vec<Rows>) -> Result<Vec<Rows>> {
+        if let Some(columns) = &self.declared {
+            for rows in &mut rows {
+                rows.rows = columns.complete(&rows.rows)?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// What `rows` count for in memory, until they are written. Declared columns take from the data what it holds, at most twice: as
+    /// themselves, or as text.
+    pub(super) fn bytes_of(&self, rows: &Rows) -> usize {
+        let bytes = rows.rows.get_array_memory_size();
+        match self.declared {
+            Some(_) => bytes * 2,
+            None => bytes,
         }
     }
 

@@ -138,7 +138,9 @@ impl Load {
         let table = match self.tables.entry(rows.schema) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(Table::new(Layout::new(&rows.trigger, rows.rows.schema())))
+                let schema = rows.rows.schema();
+                let layout = Layout::new(&rows.trigger, schema, &self.bench.declared);
+                new.insert(Table::new(layout))
             }
         };
         self.held_bytes += table.take(rows)?;
@@ -285,7 +287,7 @@ impl Table {
             );
             return Err(Error::refused(what).help("please report this; nothing is lost"));
         }
-        let bytes = rows.rows.get_array_memory_size();
+        let bytes = self.layout.bytes_of(&rows);
         self.taken_upto = rows.span.last;
         self.waiting_bytes += bytes;
         self.waiting_rows += rows.rows.num_rows();
@@ -314,7 +316,7 @@ impl Table {
             }
             batches += 1;
             rows += waiting.rows.num_rows();
-            bytes += waiting.rows.get_array_memory_size();
+            bytes += self.layout.bytes_of(waiting);
         }
         self.waiting_rows -= rows;
         self.waiting_bytes -= bytes;

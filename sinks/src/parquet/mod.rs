@@ -75,6 +75,7 @@ impl Parquet {
             folder: Arc::clone(&folder),
             encodings: Encodings::new(options.compression),
             compression: options.compression,
+            declared: options.columns.clone(),
             file_bytes_max: options.file_bytes_max,
         };
         let append = Append::new(

@@ -10,6 +10,7 @@
 //! file = { max_bytes = "512MiB" }
 //! encode_threads = 2             # one per core
 //! event_ids = false              # whether rows of tables carry the id of their event
+//! columns."web/signup" = { plan = "text" }     # declared columns of events that are no rows of tables: see [`crate::declared`]
 //! storage = { region = "eu-west-1", endpoint = "…", access_key_id = "…", secret_access_key = "…" }
 //! ```
 
@@ -19,6 +20,7 @@ use blacksmith_core::secret::Secret;
 use blacksmith_core::settings::Section;
 
 use super::folder;
+use crate::declared::Declared;
 
 /// How a Parquet destination is set up. [`ParquetOptions::new`] gives the defaults.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct ParquetOptions {
     pub encode_threads: usize,
     /// Whether rows of tables carry the id of their event, in a column `_event_id`. Default: false.
     pub event_ids: bool,
+    /// Declared columns of events that are no rows of tables. Default: none.
+    pub columns: Declared,
     /// Settings of the object store (credentials, region, endpoint), by its own names. Those of the
     /// environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) count too, and less.
     pub storage: BTreeMap<String, Secret>,
@@ -75,6 +79,7 @@ impl ParquetOptions {
             file_bytes_max: 512 << 20,
             encode_threads: std::thread::available_parallelism().map_or(1, usize::from),
             event_ids: false,
+            columns: Declared::default(),
             storage: BTreeMap::new(),
         }
     }
@@ -95,6 +100,7 @@ impl ParquetOptions {
             options.encode_threads = usize::try_from(threads).unwrap_or(options.encode_threads);
         }
         options.event_ids = section.take_bool("event_ids").or(false);
+        options.columns = Declared::read(&mut section);
         let mut storage = section.take_section("storage");
         for key in storage.keys() {
             if let Some(value) = storage.take_secret(&key).optional() {
@@ -225,7 +231,8 @@ mod tests {
              row_group = { max_rows = 10, max_bytes = '2MiB' }
              file = { max_bytes = '3MiB' }
              encode_threads = 5
-             event_ids = true",
+             event_ids = true
+             columns.'web/signup' = { plan = 'text' }",
         );
         problems.check().unwrap();
         let options = options.unwrap();
@@ -242,6 +249,7 @@ mod tests {
             (3 << 20, 5)
         );
         assert!(options.event_ids);
+        assert!(options.columns.find("web.signup").is_some());
     }
 
     #[test]

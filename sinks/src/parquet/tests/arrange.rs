@@ -222,3 +222,13 @@ pub(super) async fn read(folder: &dyn Folder, path: &str) -> Vec<RecordBatch> {
         .map(|rows| rows.unwrap())
         .collect()
 }
+
+/// What the metadata of a file says under `key`.
+pub(super) async fn metadata(folder: &dyn Folder, path: &str, key: &str) -> Option<String> {
+    let bytes = folder.read(path, 1 << 30).await.unwrap();
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes?).unwrap();
+    let pairs = reader.metadata().file_metadata().key_value_metadata()?;
+    let pair = pairs.iter().find(|pair| pair.key == key)?;
+    pair.value.clone()
+}

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use arrow_array::StringArray;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, StringArray};
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::destination::Rows;
 use blacksmith_core::document::{Documents, Entry, write};
 use blacksmith_core::event::{About, Block, FormatId, LaneId, Schema, SchemaId, SourceId, Tally};
 use blacksmith_core::json::Json;
 use blacksmith_core::position::Position;
+use blacksmith_core::settings::{Environment, Section};
 use blacksmith_core::source::{Asked, Decoded, Format, Limits, Schemas, Takes, Wanted};
 use blacksmith_core::spans::Spans;
 
 use super::*;
+use crate::declared::Declared;
+use crate::parquet::Parquet;
 use crate::parquet::folder::memory::MemoryFolder;
 
 /// Schema 1 is the trigger `signup`, schema 2 `order`.
@@ -47,7 +52,7 @@ fn decoded(schemas: &[u32]) -> Vec<Rows> {
             rejections: Vec::new(),
             belongs: None,
             context: Json::null(),
-            data: Json::of(&schema).unwrap(),
+            data: Json::of(&serde_json::json!({ "schema": schema, "huge": u64::MAX })).unwrap(),
         };
         write(&mut body, &entry).unwrap();
     }
@@ -128,7 +133,63 @@ async fn documents_lie_in_a_directory_of_their_source_and_trigger_and_are_commit
         let column = column.as_any().downcast_ref::<StringArray>().unwrap();
         column.iter().map(|text| text.map(str::to_owned)).collect()
     };
-    assert_eq!(texts("data"), vec![Some("1".to_owned()); 3]);
+    let data = r#"{"huge":18446744073709551615,"schema":1}"#;
+    assert_eq!(texts("data"), vec![Some(data.to_owned()); 3]);
     assert_eq!(texts("context"), [None, None, None]);
     assert_eq!(texts("_source"), vec![Some("web".to_owned()); 3]);
+}
+
+#[tokio::test]
+async fn declared_columns_stand_beside_the_data_of_their_trigger_and_of_no_other() {
+    let folder = MemoryFolder::default();
+    let mut options = options();
+    let text = "columns.'web/signup' = { schema = 'int', huge = 'bigint' }\ncolumns.'web.signup/x' = { y = 'int' }";
+    let (mut section, _) = Section::parse("b.toml", text, &Environment::default()).unwrap();
+    options.columns = Declared::read(&mut section);
+    let lake = Parquet::in_folder(&options, Arc::new(folder.clone()));
+    let mut rows = decoded(&[1, 2, 1]);
+    // A table of a schema that is called like the source.
+    rows.push(super::arrange::rows(9, "web.signup", 4, 5));
+    let batch = Batch::new(1, 5, rows).nothing_completed();
+    assert!(load(&lake, batch).await.unwrap());
+    let record = record(&folder, 5).await;
+    let mut names = Vec::new();
+    for file in &record.files {
+        let rows = read(&folder, &file.path).await.remove(0);
+        let fields = rows.schema().fields().clone();
+        names.push(
+            fields
+                .iter()
+                .skip(6)
+                .map(|field| field.name().clone())
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        if let Some(schemas) = rows.column_by_name("schema") {
+            assert_eq!(schemas.as_primitive::<Int32Type>().values(), &[1, 1]);
+            assert_eq!(rows.column_by_name("huge").unwrap().null_count(), 2);
+            let kept = rows
+                .column_by_name("_as_text")
+                .unwrap()
+                .as_list::<i32>()
+                .value(1);
+            assert_eq!(
+                kept.as_struct().column(0).as_string::<i32>().value(0),
+                "huge"
+            );
+            assert_eq!(
+                kept.as_struct().column(1).as_string::<i32>().value(0),
+                "18446744073709551615"
+            );
+            let types = metadata(&folder, &file.path, "blacksmith.types").await;
+            assert_eq!(
+                types.as_deref(),
+                Some(r#"{"huge":"bigint","schema":"int"}"#)
+            );
+        }
+    }
+    assert_eq!(
+        names,
+        ["context data schema huge _as_text", "context data", ""]
+    );
 }
