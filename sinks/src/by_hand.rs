@@ -88,8 +88,20 @@ pub(crate) async fn load_pieces(
     pieces: Vec<Piece>,
     attempt: u32,
 ) -> Loaded {
+    load_with(action, &toolkit(), span, pieces, attempt).await
+}
+
+/// Loads `pieces` with another toolkit.
+pub(crate) async fn load_with(
+    action: &dyn Action,
+    toolkit: &Toolkit,
+    span: Span,
+    pieces: Vec<Piece>,
+    attempt: u32,
+) -> Loaded {
     let (mut queue, feed) = Queue::new(span, span.len(), attempt);
-    let feeding = std::thread::spawn(move || {
+    // Where time is paused, it stands still meanwhile.
+    let feeding = tokio::task::spawn_blocking(move || {
         for piece in pieces {
             if !feed.push(Ok(piece)) {
                 return;
@@ -98,9 +110,9 @@ pub(crate) async fn load_pieces(
         feed.finish(None);
     });
     let then = Thens::default();
-    let result = action.load(&toolkit(), &mut queue, &then).await;
+    let result = action.load(toolkit, &mut queue, &then).await;
     drop(queue);
-    feeding.join().unwrap();
+    feeding.await.unwrap();
     Loaded {
         thens: then.take(),
         result,

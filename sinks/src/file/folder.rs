@@ -129,6 +129,26 @@ impl Folder {
         ended.is_ok_and(|found| found.len() == open.bytes)
     }
 
+    /// When the open file is old enough; none when there is no such file, as far as is known.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let open = self.known.as_ref()?.open.as_ref()?;
+        Some(Timestamp(open.begun_us).after(self.rotate.age_max))
+    }
+
+    /// Ends the open file when it is old enough. For when nobody loads.
+    ///
+    /// # Errors
+    /// Unavailable when the folder cannot be written; what it holds is looked at again by the next load.
+    pub(super) fn end_if_old(&mut self, now: Timestamp) -> Result<()> {
+        if self.due().is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        let mut ledger = self.known.clone().unwrap_or_default();
+        self.end_if_due(&mut ledger, now)?;
+        self.known = Some(ledger);
+        Ok(())
+    }
+
     /// Ends the open file when it is large or old enough.
     fn end_if_due(&self, ledger: &mut Ledger, now: Timestamp) -> Result<()> {
         let Some(open) = &ledger.open else {

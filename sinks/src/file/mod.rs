@@ -19,12 +19,13 @@
 //! - A load is done when the ledger names it: the same span loaded again writes nothing. What a crash left of a load that
 //!   the ledger does not name is cut off before anything else is written. So jobs arrive exactly once, as long as the folder and
 //!   the store stay together; when they do not match, nothing is written and the error says why.
-//! - A file that has ended, by size or by age, is renamed and never touched again. Whoever reads the open file as it grows
+//! - A file that has ended, by size or by age (also when nothing is loaded any more), is renamed and never touched again. Whoever reads the open file as it grows
 //!   may see lines of a load that is cut off and written again; up to the length in the ledger they stay.
 
-mod folder;
-mod ledger;
 mod options;
+mod ledger;
+mod folder;
+mod ageing;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub use options::{Compression, FileOptions, Rotate};
 
 use crate::line::Content;
+use ageing::Ageing;
 use folder::{Folder, Writing};
 
 /// Writes jobs into files. Its action is `append`.
@@ -65,6 +67,7 @@ impl FileSink {
             append: Arc::new(Append {
                 content: options.content,
                 folder: Arc::new(Mutex::new(folder)),
+                ageing: Ageing::default(),
             }),
         }
     }
@@ -89,6 +92,7 @@ struct Append {
     content: Content,
     /// One load at a time, and none before the last thread of the one before has ended.
     folder: Arc<Mutex<Folder>>,
+    ageing: Ageing,
 }
 
 impl fmt::Debug for Append {
@@ -167,6 +171,7 @@ impl Action for Append {
         let mut folder = Arc::clone(&self.folder).lock_owned().await;
         let own = toolkit.clone();
         let opened = blocking(move || folder.open(&own).map(drop)).await;
+        self.ageing.begin(&self.folder, &toolkit.clock);
         match opened {
             Err(error) if error.advice() == Advice::Retry => {
                 let (action, error) = (&toolkit.action, error.report());
@@ -183,8 +188,14 @@ impl Action for Append {
                 session = session.write(jobs, queue.attempt(), self.content).await?;
             }
             session.finish(toolkit).await?;
+            self.ageing.loaded.notify_one();
         }
         then.send(Then::succeeded(Jobs::All));
+        Ok(())
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        self.ageing.end().await;
         Ok(())
     }
 }

@@ -34,12 +34,12 @@ pub enum Compression {
     Zstd,
 }
 
-/// When a file ends: with the load that reaches either limit.
+/// When a file ends: with the load that reaches the size, or at its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotate {
     /// Bytes, compressed. Default: 256 MiB.
     pub bytes_max: u64,
-    /// Time since it was begun, looked at before and after each load. Default: 1 hour.
+    /// Time since it was begun. Default: 1 hour.
     pub age_max: Duration,
 }
 

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::by_hand::{STORE, jobs, load, toolkit};
+use crate::by_hand::{STORE, jobs, load, load_with, toolkit};
+use blacksmith_core::clock::{Clock, Timestamp};
+use blacksmith_core::destination::Piece;
 use blacksmith_core::event::StoreId;
+use blacksmith_core::position::{Position, Span};
 
 fn action(options: &FileOptions) -> Arc<dyn Action> {
     FileSink::new(options).actions().remove(0)
@@ -115,13 +118,10 @@ async fn a_load_that_breaks_off_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let action = action(&options(folder.path()));
     load(&*action, jobs(1, 2), 1).await;
-    let span = blacksmith_core::position::Span::new(
-        blacksmith_core::position::Position(3),
-        blacksmith_core::position::Position(9),
-    );
+    let span = Span::new(Position(3), Position(9));
     let (mut queue, feed) = Queue::new(span, 7, 1);
     let feeding = std::thread::spawn(move || {
-        let piece = blacksmith_core::destination::Piece::Jobs(jobs(3, 4));
+        let piece = Piece::Jobs(jobs(3, 4));
         assert!(feed.push(Ok(piece)));
         assert!(feed.push(Err(Error::unavailable("the disk of the store is gone"))));
     });
@@ -203,7 +203,7 @@ async fn a_folder_that_does_not_belong_to_the_store_is_left_alone() {
         refused.report()
     );
     let behind = Toolkit {
-        head: blacksmith_core::position::Position(1),
+        head: Position(1),
         ..toolkit()
     };
     let refused = action(&options).init(&behind).await.unwrap_err();
@@ -233,4 +233,47 @@ async fn a_folder_that_went_missing_is_not_taken_for_a_new_one() {
     assert!(missing.error().contains("unmounted"), "{}", missing.error());
     fs::write(&ledger, kept).unwrap();
     assert!(load(&*action, jobs(3, 4), 2).await.all_succeeded());
+}
+
+/// Goes with the time that the test lets pass.
+#[derive(Debug)]
+struct Passing(tokio::time::Instant);
+
+impl Clock for Passing {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000_000).after(self.elapsed())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_ends_at_its_age_also_when_nothing_is_loaded_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let action = action(&options(folder.path()));
+    let toolkit = Toolkit {
+        clock: Arc::new(Passing(tokio::time::Instant::now())),
+        ..toolkit()
+    };
+    action.init(&toolkit).await.unwrap();
+    for (first, last) in [(1, 2), (3, 4)] {
+        let span = Span::new(Position(first), Position(last));
+        let pieces = vec![Piece::Jobs(jobs(first, last))];
+        let loaded = load_with(&*action, &toolkit, span, pieces, 1).await;
+        assert!(loaded.all_succeeded());
+        let open = [name(first, "open.ndjson")];
+        assert!(files(folder.path()).keys().any(|name| open.contains(name)));
+        tokio::time::sleep(Duration::from_secs(3_590)).await;
+        assert!(
+            files(folder.path()).keys().any(|name| open.contains(name)),
+            "not yet"
+        );
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(files(folder.path()).contains_key(&ended(first, last)));
+    }
+    action.shutdown().await.unwrap();
+    let names: Vec<_> = files(folder.path()).into_keys().collect();
+    assert_eq!(names, [ended(1, 2), ended(3, 4)]);
 }
