@@ -21,6 +21,13 @@ impl Secret {
         &self.0
     }
 
+    /// The value of an `Authorization` header with this password: `Basic …`.
+    #[must_use]
+    pub fn basic(&self, user: &str) -> Secret {
+        let pair = format!("{user}:{}", self.0);
+        Secret(format!("Basic {}", base64(pair.as_bytes())))
+    }
+
     /// Whether there is no text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -46,6 +53,28 @@ impl From<String> for Secret {
     }
 }
 
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// As the header of basic authentication has it.
+fn base64(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let mut group = [0; 3];
+        group[..three.len()].copy_from_slice(three);
+        let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
+        for index in 0..4 {
+            let digit = (bits >> (18 - 6 * index)) & 63;
+            let digit = BASE64[digit as usize];
+            text.push(if index <= three.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +87,17 @@ mod tests {
             "*** *** Some(***)"
         );
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn basic_authentication_is_written_as_the_header_has_it() {
+        for (user, password, written) in [
+            ("Aladdin", "open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("a", "", "YTo="),
+            ("", "bc", "OmJj"),
+        ] {
+            let header = Secret::new(password).basic(user);
+            assert_eq!(header.expose(), format!("Basic {written}"));
+        }
     }
 }

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 use blacksmith_core::destination::Queue;
-use blacksmith_core::error::Result;
+use blacksmith_core::error::{Error, Result};
 use blacksmith_core::job::QueuedJob;
 use blacksmith_core::position::{Position, Span};
 use bytes::Bytes;
+use hyper::Uri;
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 
-use super::options::{Body, HttpOptions};
+use super::options::{Body, HttpOptions, check_url};
+use super::template::{Template, in_header, in_url};
 use crate::line::Content;
 
 /// The header by which the other side knows a request that it has seen before.
@@ -29,6 +31,18 @@ pub(super) struct Form {
     jobs_max: usize,
     bytes_max: usize,
     gzip: bool,
+    /// Where there are places that each job fills.
+    url: Option<Template>,
+    job_headers: Vec<(HeaderName, Template)>,
+}
+
+/// What is sent of a chunk.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Where to, if that is the job's to say.
+    pub(super) uri: Option<Uri>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 /// Jobs of one request.
@@ -73,8 +87,24 @@ impl Chunk {
 }
 
 impl Form {
-    pub(super) fn new(options: &HttpOptions) -> Form {
-        Form {
+    /// # Errors
+    /// `Config` when the URL or a header is none, or has places that many jobs would fill.
+    pub(super) fn new(options: &HttpOptions) -> Result<Form> {
+        let wrong = |(what, fix): (String, String)| Error::config(what).help(fix);
+        check_url(options.url.expose(), options.body).map_err(wrong)?;
+        let url = Template::parse(options.url.expose()).map_err(wrong)?;
+        let own = options.job_headers.iter();
+        let job_headers = own.map(|(name, value)| {
+            let unfit = |_| Error::config(format!("the header {name} is not one that can be sent"));
+            let template = Template::parse(value.expose()).map_err(wrong)?;
+            Ok((
+                HeaderName::try_from(name.as_str()).map_err(unfit)?,
+                template,
+            ))
+        });
+        Ok(Form {
+            url: Some(url).filter(Template::has_places),
+            job_headers: job_headers.collect::<Result<_>>()?,
             body: options.body,
             content: options.content,
             jobs_max: if options.body == Body::Job {
@@ -84,11 +114,14 @@ impl Form {
             },
             bytes_max: options.bytes_max,
             gzip: options.gzip,
-        }
+        })
     }
 
-    /// The headers of a request, and its body.
-    pub(super) fn request(&self, chunk: &Chunk, attempt: u32) -> (HeaderMap, Bytes) {
+    /// What is sent of `chunk`.
+    ///
+    /// # Errors
+    /// `Invalid` when its job does not fill the places of URL and headers.
+    pub(super) fn request(&self, chunk: &Chunk, attempt: u32) -> Result<Outgoing> {
         let mut headers = HeaderMap::new();
         let kind = match self.body {
             Body::Job | Body::Array => "application/json",
@@ -100,12 +133,31 @@ impl Form {
         if let Ok(key) = HeaderValue::try_from(chunk.key()) {
             headers.insert(IDEMPOTENCY_KEY, key);
         }
-        let body = self.body(chunk);
-        if !self.gzip {
-            return (headers, body);
+        let uri = self.fill(chunk, &mut headers)?;
+        let mut body = self.body(chunk);
+        if self.gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            body = compress(&body);
         }
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        (headers, compress(&body))
+        Ok(Outgoing { uri, headers, body })
+    }
+
+    /// The URL and the headers that are the job's to say.
+    fn fill(&self, chunk: &Chunk, headers: &mut HeaderMap) -> Result<Option<Uri>> {
+        let Some((job, _)) = chunk.jobs.first() else {
+            return Ok(None);
+        };
+        for (name, template) in &self.job_headers {
+            let value = HeaderValue::try_from(template.fill(job, in_header)?);
+            headers.insert(name.clone(), value.map_err(|_| unfit(name))?);
+        }
+        let url = self
+            .url
+            .as_ref()
+            .map(|url| url.fill(job, in_url))
+            .transpose()?;
+        let uri = url.map(|url| url.parse().map_err(|_| unfit("the URL")));
+        uri.transpose()
     }
 
     fn body(&self, chunk: &Chunk) -> Bytes {
@@ -137,6 +189,10 @@ impl Form {
             }
         }
     }
+}
+
+fn unfit(place: impl std::fmt::Display) -> Error {
+    Error::invalid(format!("what the job says makes no {place}"))
 }
 
 /// Memory takes whatever is written, so that nothing fails.

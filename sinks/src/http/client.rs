@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
+use super::chunk::Outgoing;
 use super::options::HttpOptions;
+use super::template::Template;
 use super::verdict::Reply;
 
 /// Bytes of a response that are read; what is longer closes the connection.
@@ -45,9 +48,11 @@ impl Client {
     /// # Errors
     /// `Config` when the URL, a header or the certificates make no sense.
     pub(super) fn new(options: &HttpOptions) -> Result<Client> {
-        let uri: Uri = options.url.expose().parse().map_err(|_| {
-            Error::config("the URL of the endpoint is none").help("write https://host/path")
-        })?;
+        let none =
+            || Error::config("the URL of the endpoint is none").help("write https://host/path");
+        let url = Template::parse(options.url.expose()).map_err(|_| none())?;
+        // With something at each place that jobs fill: good for host and port.
+        let uri: Uri = url.plain("0").parse().map_err(|_| none())?;
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -64,7 +69,7 @@ impl Client {
         Ok(Client {
             pool,
             connector,
-            place: place(&options.method, &uri).into(),
+            place: place(&options.method, options.url.expose()).into(),
             uri,
             method: options.method.clone(),
             headers: headers(options)?,
@@ -77,12 +82,12 @@ impl Client {
         &self.place
     }
 
-    /// Sends `body` and reads what comes back.
+    /// Sends a request and reads what comes back.
     ///
     /// # Errors
     /// Unavailable when there is no answer in time. The other side may have taken the request all the same.
-    pub(super) async fn send(&self, own: HeaderMap, body: Bytes) -> Result<Reply> {
-        match tokio::time::timeout(self.timeout, self.exchange(own, body)).await {
+    pub(super) async fn send(&self, outgoing: Outgoing) -> Result<Reply> {
+        match tokio::time::timeout(self.timeout, self.exchange(outgoing)).await {
             Ok(exchanged) => exchanged,
             Err(_) => Err(Error::unavailable(format!(
                 "{} did not answer within {:?}",
@@ -92,11 +97,11 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, own: HeaderMap, body: Bytes) -> Result<Reply> {
-        let mut request = Request::new(Full::new(body));
+    async fn exchange(&self, outgoing: Outgoing) -> Result<Reply> {
+        let mut request = Request::new(Full::new(outgoing.body));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = own;
+        *request.uri_mut() = outgoing.uri.unwrap_or_else(|| self.uri.clone());
+        *request.headers_mut() = outgoing.headers;
         request.headers_mut().extend(self.headers.clone());
         let response = self.pool.request(request).await;
         let response = response.map_err(|error| {
@@ -146,15 +151,16 @@ impl Client {
 }
 
 /// A query may hold a secret.
-fn place(method: &Method, uri: &Uri) -> String {
-    let (scheme, host) = (uri.scheme_str().unwrap_or("http"), uri.authority());
-    let host = host.map_or("", |host| host.as_str());
-    format!("{method} {scheme}://{host}{}", uri.path())
+fn place(method: &Method, url: &str) -> String {
+    let (shown, _) = url.split_once('?').unwrap_or((url, ""));
+    format!("{method} {shown}")
 }
 
 fn headers(options: &HttpOptions) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &options.headers {
+    let basic = options.basic.iter();
+    let basic = basic.map(|(user, password)| ("authorization".to_owned(), password.basic(user)));
+    for (name, value) in options.headers.iter().cloned().chain(basic) {
         let wrong = || Error::config(format!("the header {name} is not one that can be sent"));
         let parsed = hyper::header::HeaderName::try_from(name.as_str()).map_err(|_| wrong())?;
         let mut value =
@@ -170,9 +176,21 @@ fn tls(options: &HttpOptions) -> Result<ClientConfig> {
     let versions =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = versions.map_err(|error| Error::config("TLS cannot be set up").because(error))?;
-    Ok(config
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth())
+    let config = config.with_root_certificates(roots(options)?);
+    let Some((certificate, key)) = &options.client_files else {
+        return Ok(config.with_no_client_auth());
+    };
+    let wrong = |file: &Path, error: &dyn std::fmt::Display| {
+        Error::config(format!("{} cannot be used: {error}", file.display())).help(
+            "set certificate_file and key_file to a certificate and its private key, in PEM form",
+        )
+    };
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| wrong(certificate, &error))?;
+    let own = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+    let config = config.with_client_auth_cert(chain, own);
+    config.map_err(|error| wrong(certificate, &error))
 }
 
 fn roots(options: &HttpOptions) -> Result<RootCertStore> {

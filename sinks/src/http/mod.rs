@@ -6,6 +6,11 @@
 //! url = "https://crm.example.com/hooks"
 //! headers = { Authorization = "Bearer ${CRM_TOKEN}" }
 //! body = "array"                 # job: one in each request | array: many, as an array | ndjson: many, a line each
+//!
+//! [destinations.users]
+//! driver = "http"
+//! method = "PUT"
+//! url = "https://crm.example.com/users/{/user/id}"
 //! ```
 //!
 //! # What is promised
@@ -16,9 +21,10 @@
 //! - `Retry-After` is obeyed. While the endpoint cannot be reached, or asks for a pause, nothing else of the batch is sent.
 //! - TLS is verified, redirects are not followed, and neither headers nor the query of the URL are ever in an error.
 
+mod template;
+mod options;
 mod chunk;
 mod client;
-mod options;
 mod post;
 #[cfg(test)]
 mod tests;
@@ -54,7 +60,7 @@ impl Http {
         let client = Client::new(options)?;
         Ok(Http {
             name: options.name.clone(),
-            post: Arc::new(Post::new(options, client.clone())),
+            post: Arc::new(Post::new(options, client.clone())?),
             client,
         })
     }

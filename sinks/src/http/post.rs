@@ -7,6 +7,7 @@ use blacksmith_core::clock::Clock;
 use blacksmith_core::destination::{Action, Jobs, Ordering, Queue, Then, Thens, Toolkit};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::position::Span;
+use blacksmith_core::secret::Secret;
 use tokio::task::JoinSet;
 
 use super::chunk::{Chunk, Chunks, Form};
@@ -25,12 +26,14 @@ pub(super) struct Post {
 }
 
 impl Post {
-    pub(super) fn new(options: &HttpOptions, client: Client) -> Post {
+    /// # Errors
+    /// As [`Form::new`].
+    pub(super) fn new(options: &HttpOptions, client: Client) -> Result<Post> {
         let (in_flight_max, ordering) = match options.ordered {
             true => (1, Ordering::Ordered),
             false => (options.in_flight_max.max(1), Ordering::Unordered),
         };
-        Post {
+        Ok(Post {
             judge: Arc::new(Judge {
                 statuses: options.statuses.clone(),
                 pause_max: options.retry_after_max,
@@ -38,10 +41,10 @@ impl Post {
                 place: client.place().to_owned(),
             }),
             client,
-            form: Form::new(options),
+            form: Form::new(options)?,
             in_flight_max,
             ordering,
-        }
+        })
     }
 
     fn send(
@@ -52,9 +55,13 @@ impl Post {
     ) -> impl Future<Output = (Chunk, Verdict)> + Send + use<> {
         let (client, judge) = (self.client.clone(), Arc::clone(&self.judge));
         let clock = Arc::clone(clock);
-        let (headers, body) = self.form.request(&chunk, attempt);
+        let outgoing = self.form.request(&chunk, attempt);
         async move {
-            let verdict = match client.send(headers, body).await {
+            let outgoing = match outgoing {
+                Ok(outgoing) => outgoing,
+                Err(error) => return (chunk, Verdict::Discarded(error)),
+            };
+            let verdict = match client.send(outgoing).await {
                 Ok(reply) => judge.judge(&reply, clock.now()),
                 Err(error) => Verdict::Failed {
                     error,
@@ -71,7 +78,13 @@ impl Post {
 fn secrets(options: &HttpOptions) -> Vec<String> {
     /// Shorter texts are no secrets, and would be found everywhere.
     const BYTES_MIN: usize = 4;
-    let values = options.headers.iter().map(|(_, value)| value.expose());
+    let headers = options.headers.iter().chain(&options.basic);
+    let basic = options.basic.as_ref();
+    let basic = basic.map(|(user, password)| password.basic(user));
+    let values = headers
+        .map(|(_, value)| value)
+        .chain(&basic)
+        .map(Secret::expose);
     let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
     let query = options
         .url

@@ -8,7 +8,7 @@ use blacksmith_core::destination::{Jobs, Outcome, Then};
 
 use super::*;
 use crate::by_hand::{Loaded, job, jobs, load};
-use server::{Answer, Server};
+use server::{Answer, Server, Shown};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -246,4 +246,85 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
         error(&loaded.thens[0])
     );
     assert_eq!(server.seen().len(), 1, "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_job_says_where_its_request_goes_and_what_is_in_its_headers() {
+    let server = Server::start(vec![]).await;
+    let mut options = HttpOptions::new(
+        "crm",
+        server.url("/users/{/user/id}/{trigger}?key=hunter2&n={/n}"),
+    );
+    options.in_flight_max = 1;
+    options.content = crate::Content::Data;
+    options.job_headers = vec![("X-Tenant".into(), "t-{/tenant}".to_owned().into())];
+    let good = r#"{"user":{"id":"a/../b"},"n":7,"tenant":"x"}"#;
+    let sent = vec![
+        job(1, good),
+        job(2, r#"{"user":{"id":".."},"n":7,"tenant":"x"}"#),
+        job(3, r#"{"user":{"id":"a"},"n":7,"tenant":"x\r\nHost: evil"}"#),
+        job(4, r#"{"user":"hunter2","n":7,"tenant":"x"}"#),
+        job(5, good),
+    ];
+    let loaded = load(&*action(&options), sent, 1).await;
+    assert_eq!(said(&loaded), ["x2-2", "x3-3", "x4-4", "+1-1,5-5", "+*"]);
+    let told = error(&loaded.thens[2]);
+    assert!(
+        told.contains("/user/id") && !told.contains("hunter2"),
+        "{told}"
+    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 2);
+    let line = "POST /users/a%2F..%2Fb/signup?key=hunter2&n=7 HTTP/1.1";
+    assert_eq!(seen[0].line, line);
+    assert_eq!(seen[0].header("x-tenant").as_deref(), Some("t-x"));
+    options.body = Body::Array;
+    let refused = Http::new(&options).unwrap_err().report();
+    assert!(refused.contains("set body"), "{refused}");
+}
+
+#[tokio::test]
+async fn who_asks_is_said_by_password_and_configured_headers_go_before_our_own() {
+    let answers =
+        vec![Answer::status(401).body("you sent l0ngpassword, or YWRhOmwwbmdwYXNzd29yZA==")];
+    let server = Server::start(answers).await;
+    let mut options = options(&server);
+    options.basic = Some(("ada".into(), "l0ngpassword".to_owned().into()));
+    options.headers = vec![(
+        "Content-Type".into(),
+        "application/vnd.api+json".to_owned().into(),
+    )];
+    let loaded = load(&*action(&options), jobs(1, 1), 1).await;
+    let told = error(&loaded.thens[0]);
+    assert!(!told.contains("l0ng") && !told.contains("YWRh"), "{told}");
+    let seen = server.seen().remove(0);
+    let authorization = seen.header("authorization");
+    assert_eq!(
+        authorization.as_deref(),
+        Some("Basic YWRhOmwwbmdwYXNzd29yZA==")
+    );
+    assert_eq!(
+        seen.header("content-type").as_deref(),
+        Some("application/vnd.api+json")
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_is_shown_one() {
+    let own = Shown::new("blacksmith");
+    let (server, ca_file) = Server::start_tls_for(Some(&own)).await;
+    let mut options = HttpOptions::new("crm", server.url("/hook"));
+    options.ca_file = Some(ca_file.path().to_owned());
+    let loaded = load(&*action(&options), jobs(1, 1), 1).await;
+    assert_eq!(said(&loaded), ["!*"]);
+    let file = |file: &tempfile::NamedTempFile| file.path().to_owned();
+    options.client_files = Some((file(&own.certificate), file(&own.key)));
+    let loaded = load(&*action(&options), jobs(1, 1), 1).await;
+    assert_eq!(said(&loaded), ["+1-1", "+*"]);
+    options.client_files = Some((file(&own.key), file(&own.certificate)));
+    let swapped = Http::new(&options).unwrap_err().report();
+    assert!(
+        swapped.contains("cannot be used") && swapped.contains("key_file"),
+        "{swapped}"
+    );
 }

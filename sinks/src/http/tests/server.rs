@@ -94,6 +94,29 @@ impl Answer {
     }
 }
 
+/// A certificate that vouches for itself, and its files.
+pub(super) struct Shown {
+    made: rcgen::CertifiedKey<rcgen::KeyPair>,
+    pub(super) certificate: tempfile::NamedTempFile,
+    pub(super) key: tempfile::NamedTempFile,
+}
+
+impl Shown {
+    pub(super) fn new(name: &str) -> Shown {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        let file = |text: String| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file
+        };
+        Shown {
+            certificate: file(made.cert.pem()),
+            key: file(made.signing_key.serialize_pem()),
+            made,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Script {
     answers: Mutex<VecDeque<Answer>>,
@@ -116,18 +139,33 @@ impl Server {
 
     /// One that has a certificate, and the file of who vouches for it.
     pub(super) async fn start_tls() -> (Server, tempfile::NamedTempFile) {
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(made.cert.pem().as_bytes()).unwrap();
-        let key = made.signing_key.serialize_der().try_into().unwrap();
+        Server::start_tls_for(None).await
+    }
+
+    /// One that wants the other side's certificate to be this one, if there is one.
+    pub(super) async fn start_tls_for(client: Option<&Shown>) -> (Server, tempfile::NamedTempFile) {
+        let own = Shown::new("127.0.0.1");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add(client.made.cert.der().clone()).unwrap();
+                let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+                    Arc::new(roots),
+                    provider,
+                );
+                config.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let key = own.made.signing_key.serialize_der().try_into().unwrap();
+        let config = config
+            .with_single_cert(vec![own.made.cert.der().clone()], key)
+            .unwrap();
+        let (acceptor, file) = (TlsAcceptor::from(Arc::new(config)), own.certificate);
         (Server::start_with(vec![], Some(acceptor)).await, file)
     }
 
