@@ -7,8 +7,11 @@ use blacksmith_core::app::{self, Application, Builder, SourceSettings};
 use blacksmith_core::destination::Destination;
 use blacksmith_core::error::Result;
 use blacksmith_core::log::{LogOptions, Retention, SyncMode, SystemDisk};
+use blacksmith_core::operate::Plans;
+use blacksmith_core::query::Actions;
 use blacksmith_core::queue::BatchLimits;
 use blacksmith_core::settings::{Batch, DestinationSettings, Settings, StoreDriver, StoreSettings};
+use blacksmith_core::source::{Formats, by_number};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use blacksmith_core::store::memory::MemoryStore;
@@ -87,6 +90,30 @@ impl Components {
             builder = builder.route(route.clone());
         }
         builder
+    }
+}
+
+/// What has to be known of what is configured to read its store.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// How events are read.
+    pub(crate) formats: Formats,
+    /// Which events are whose jobs.
+    pub(crate) actions: Actions,
+    /// When and how actions load.
+    pub(crate) plans: Plans,
+}
+
+impl Known {
+    /// What `settings` and the program say. A destination that cannot be built is left out: what is wrong with it stands in
+    /// the problems, and hinders nobody from looking.
+    pub(crate) fn of(program: &Program, settings: &Settings) -> Known {
+        let destinations = destinations(program, settings);
+        Known {
+            formats: by_number(drivers::formats(program, &settings.sources)),
+            actions: app::actions(settings.flows.clone(), &destinations),
+            plans: app::plans(&destinations),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use blacksmith_core::query::Words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The configuration file that nobody has to name.
@@ -46,10 +47,15 @@ pub(crate) enum Command {
     Check,
     /// List events, or show one with its row.
     Events(Listing),
-    /// List jobs (one per event and action), or show one with its history.
-    Jobs(Listing),
+    /// List jobs (one per event and action), show one with its history, or give orders for them.
+    Jobs(Jobs),
     /// List changes of state of jobs, or show those of one event or job.
     Transitions(Listing),
+    /// List actions and how they stand, or pause and resume them.
+    Actions {
+        #[command(subcommand)]
+        command: Option<Actions>,
+    },
     /// Look at the store's files.
     Store {
         #[command(subcommand)]
@@ -121,9 +127,100 @@ pub(crate) enum ListCommand {
     },
 }
 
-/// What a list leaves out. Repeat a filter to allow several values; * stands for any text.
+/// `jobs`: what every list has, and orders.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Jobs {
+    #[command(subcommand)]
+    pub(crate) command: Option<JobsCommand>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// List what the filters let through (the default).
+    List(Box<FilterArgs>),
+    /// Show one, by its id or position.
+    Show {
+        /// An id of 27 characters, or a position.
+        id: String,
+    },
+    /// Try jobs again now that failed, were discarded, or whose outcome is unknown.
+    Retry(Box<OrderArgs>),
+    /// Give jobs up. A load that has them in hand goes on without them.
+    Discard(Box<OrderArgs>),
+    /// Give jobs up, and drop the load that has them in hand: its other jobs wait again.
+    Cancel(Box<OrderArgs>),
+    /// Hold jobs back until they are resumed.
+    Pause(Box<OrderArgs>),
+    /// Let jobs go on that were paused.
+    Resume(Box<OrderArgs>),
+}
+
+/// Which jobs an order is for, by ids or by filters, and why.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OrderArgs {
+    /// Ids of jobs.
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) words: WordArgs,
+    /// Do not ask whether all that the filters let through is meant.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Only say how many jobs it would be.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Why: kept with jobs that are discarded, cancelled or paused.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `actions`, with nothing, `list`, `pause` or `resume` behind it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Actions {
+    /// List all actions and how they stand (the default).
+    List,
+    /// Begin no load of these actions until they are resumed, also after a restart.
+    Pause(ActionArgs),
+    /// Let these actions go on.
+    Resume(ActionArgs),
+}
+
+/// Which actions are meant.
+#[derive(Debug, Args)]
+pub(crate) struct ActionArgs {
+    /// As destination/action; * stands for any text.
+    #[arg(value_name = "DESTINATION/ACTION", required = true)]
+    pub(crate) actions: Vec<String>,
+    /// Only say which it would be.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Why: shown as long as they are paused.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// What a list leaves out, and which part of it is shown.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FilterArgs {
+    #[command(flatten)]
+    pub(crate) words: WordArgs,
+    /// Pass over so many of the newest.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Say only how many there are.
+    #[arg(long)]
+    pub(crate) count: bool,
+}
+
+/// A filter. Repeat a word to allow several values; * stands for any text.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct WordArgs {
     /// From this source.
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Vec<String>,
@@ -190,15 +287,35 @@ pub(crate) struct FilterArgs {
     /// Of this job alone, by its id; other filters do not count then.
     #[arg(long, value_name = "ID")]
     pub(crate) job: Option<String>,
-    /// Pass over so many of the newest.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) offset: u64,
-    /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) limit: usize,
-    /// Say only how many there are.
-    #[arg(long)]
-    pub(crate) count: bool,
+}
+
+impl From<WordArgs> for Words {
+    fn from(typed: WordArgs) -> Words {
+        Words {
+            source: typed.source,
+            not_source: typed.not_source,
+            trigger: typed.trigger,
+            not_trigger: typed.not_trigger,
+            source_version: typed.source_version,
+            not_source_version: typed.not_source_version,
+            destination: typed.destination,
+            not_destination: typed.not_destination,
+            action: typed.action,
+            not_action: typed.not_action,
+            job_version: typed.job_version,
+            not_job_version: typed.not_job_version,
+            status: typed.status,
+            not_status: typed.not_status,
+            min_attempts: typed.min_attempts,
+            max_attempts: typed.max_attempts,
+            from: typed.from,
+            to: typed.to,
+            created_from: typed.created_from,
+            created_to: typed.created_to,
+            event: typed.event,
+            job: typed.job,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +347,12 @@ mod tests {
             "blacksmith-stream store verify --json",
             "blacksmith-stream store forget lake/append",
             "blacksmith-stream store purge --dry-run",
+            "blacksmith-stream jobs retry 0ujtsYcgvSTl8PAuAdqWYSMnLOv --reason mended",
+            "blacksmith-stream jobs discard --status failed --from 2h --yes",
+            "blacksmith-stream jobs cancel --destination crm --dry-run --json",
+            "blacksmith-stream actions",
+            "blacksmith-stream actions pause crm/* lake/append --reason move",
+            "blacksmith-stream actions resume *",
             "blacksmith-stream jobs --not-status succeeded --min-attempts 2 --count",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
@@ -244,6 +367,8 @@ mod tests {
             "blacksmith-stream runn",
             "blacksmith-stream store",
             "blacksmith-stream events show",
+            "blacksmith-stream jobs retry --limit 5",
+            "blacksmith-stream actions pause",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

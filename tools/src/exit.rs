@@ -6,15 +6,18 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use blacksmith_core::error::{Error, Kind, Result};
+use blacksmith_core::query::Noun;
 
 use crate::cli::{Cli, Command, Global};
 use crate::logging::{self, Style};
-use crate::look::{Noun, look};
+use crate::look::look;
 use crate::program::Program;
 use crate::screen::Screen;
-use crate::{check, run, store};
+use crate::{check, order, run, store};
 
 const FAILED: u8 = 1;
+/// Exit code of wrong usage, as clap has it.
+pub(crate) const WRONG_USAGE: u8 = 2;
 /// Exit code of a wrong configuration.
 pub(crate) const WRONG_CONFIGURATION: u8 = 78;
 
@@ -63,7 +66,8 @@ fn command(
         Command::Run(options) => run::run(program, global, &options, screen),
         Command::Check => check::check(program, global, output),
         Command::Events(listing) => look(Noun::Events, program, global, listing, output),
-        Command::Jobs(listing) => look(Noun::Jobs, program, global, listing, output),
+        Command::Jobs(jobs) => order::jobs(program, global, jobs, output),
+        Command::Actions { command } => order::actions(program, global, command, output),
         Command::Transitions(listing) => look(Noun::Transitions, program, global, listing, output),
         Command::Store { command } => store::store(program, global, &command, output),
     }
@@ -94,9 +98,20 @@ fn tell(error: &Error, style: Style) {
     }
 }
 
-/// The message and its causes.
+/// Says what was typed wrongly, as clap says it.
+pub(crate) fn tell_usage(wrong: &str) {
+    // Nothing is left to do when stderr is gone, too.
+    io::stderr()
+        .write_all(format!("error: {wrong}\n").as_bytes())
+        .ok();
+}
+
+/// The message, what is wrong one by one, and the causes.
 fn story(error: &Error) -> String {
     let mut text = error.to_string();
+    for wrong in error.validations() {
+        text.push_str(&format!("\n  {}: {}", wrong.path.join(" "), wrong.message));
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));

@@ -5,7 +5,7 @@
 //!
 //! In reading order: `cli` what people type; `screen`, `logging` and `table` how it looks;
 //! `program`, `drivers` and `assemble` how a configuration becomes an application; then the commands, `run` with its
-//! `progress`, `check`, `look` and `store`; `exit` how each of them ends.
+//! `progress`, `check`, `look`, `order` and `store`; `exit` how each of them ends.
 
 mod cli;
 mod screen;
@@ -18,6 +18,7 @@ mod progress;
 mod run;
 mod check;
 mod look;
+mod order;
 mod store;
 mod exit;
 

@@ -74,7 +74,7 @@ fn purge(settings: &Settings, dry_run: bool, output: Output) -> Result<ExitCode>
 }
 
 /// The store, for this process alone: another one that has it open makes this fail.
-fn own(settings: &Settings) -> Result<LogStore> {
+pub(crate) fn own(settings: &Settings) -> Result<LogStore> {
     let folder = folder(&settings.store)?;
     // To look first does not make a store where there is none.
     LogStore::open_read_only(folder)?;

@@ -107,6 +107,7 @@ fn object(standing: &Standing) -> Value {
             "since": own.since().map(|at| at.to_string()),
             "reason": own.reason,
         })),
+        "oldest": standing.oldest.map(|at| at.to_string()),
         "last_error": error.map(|(at, text)| json!({"at": at.to_string(), "message": **text})),
     })
 }

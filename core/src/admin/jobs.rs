@@ -68,12 +68,7 @@ async fn of_any(
     body: &Bytes,
 ) -> Result<Told> {
     let wanted: Wanted = body::read(headers, body)?;
-    let told = carry_out(operator, command, &wanted).await?;
-    let named = told.outcome.unknown.len();
-    match named > 0 && named == wanted.ids.len() {
-        true => Err(unknown(&told.outcome)),
-        false => Ok(told),
-    }
+    carry_out(operator, command, &wanted).await
 }
 
 /// Who names one job hears of what stands in the way as an error.
@@ -92,36 +87,15 @@ async fn of_one(
         ..Wanted::default()
     };
     let told = carry_out(operator, command, &wanted).await?;
-    if !told.outcome.unknown.is_empty() {
-        return Err(unknown(&told.outcome));
-    }
     let refusals = told.outcome.actions.iter().flat_map(|own| &own.refused);
     let refused = refusals.map(|own| own.reason.clone()).next();
     refused.map_or(Ok(told), |why| Err(Error::refused(why).status(409)))
 }
 
 async fn carry_out(operator: &Operator, command: Command, wanted: &Wanted) -> Result<Told> {
-    let (asking, own) = (operator.clone(), wanted.clone());
-    let reading = move || own.order(command, asking.query(), asking.clock().now());
-    // To look up the event of a filter reads the store.
-    let read = tokio::task::spawn_blocking(reading).await;
-    let order =
-        read.map_err(|error| Error::stopped("reading an order panicked").because(error))??;
-    let outcome = match wanted.dry_run {
-        true => operator.rehearse(&order).await?,
-        false => operator.order(&order).await?,
-    };
     Ok(Told {
         command: command.name(),
         dry_run: wanted.dry_run,
-        outcome,
-    })
-}
-
-fn unknown(outcome: &Outcome) -> Error {
-    let what = Error::invalid("the store has no such job").status(404);
-    let named = outcome.unknown.iter();
-    named.fold(what, |error, own| {
-        error.validation(own.reason.clone(), ["ids", &own.id])
+        outcome: wanted.carry_out(command, operator).await?,
     })
 }

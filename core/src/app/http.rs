@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Application;
+use super::census::Census;
 use crate::admin::{self, Access};
 use crate::error::Result;
 use crate::gateway::http::{Gateway, HttpTrigger, Middleware, Options};
@@ -30,6 +31,8 @@ pub(super) struct Http {
     /// Where this process answers its own command line.
     socket: Option<PathBuf>,
     health: Arc<Health>,
+    /// What its lanes have done.
+    pub(super) census: Arc<Census>,
     metrics: Arc<Metrics>,
     /// Whether the process watches itself already.
     watched: OnceLock<()>,

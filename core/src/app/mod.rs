@@ -9,6 +9,8 @@ mod builder;
 mod gateway;
 mod hooks;
 #[cfg(feature = "http")]
+mod census;
+#[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
 mod standing;

@@ -149,7 +149,10 @@ fn start_lanes(app: &Application, abort: &CancellationToken) -> Result<Vec<LaneH
     for settings in &app.destinations {
         for action in settings.destination.actions() {
             let lane = lane(app, settings, action, &registry, abort);
-            lanes.push(start_lane(&app.store, &formats, &app.clock, lane)?);
+            let lane = start_lane(&app.store, &formats, &app.clock, lane)?;
+            #[cfg(feature = "http")]
+            app.http.census.add(&lane);
+            lanes.push(lane);
         }
     }
     warn_of_unserved(app.store.as_ref(), &lanes);

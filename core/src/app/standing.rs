@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::census::Census;
 use super::{Application, address};
+use crate::clock::Timestamp;
 use crate::destination::Ordering;
 use crate::gateway::Deprecations;
 use crate::job::Status;
+use crate::operate::{Operator, Standing};
 use crate::position::{Position, Span};
 use crate::server::{Exposition, Reason};
 use crate::source::Source;
@@ -20,6 +23,8 @@ pub(super) fn watch(app: &Application) {
         sources: sources.map(|own| Arc::clone(&own.source)).collect(),
         ordered: ordered(app),
         deprecations: Arc::clone(&app.deprecations),
+        operator: app.operator.clone(),
+        census: Arc::clone(&app.http.census),
     };
     let own = watched.clone();
     app.health().add(move |reasons| own.judge(reasons));
@@ -45,6 +50,8 @@ struct Watched {
     sources: Vec<Arc<dyn Source>>,
     ordered: Vec<String>,
     deprecations: Arc<Deprecations>,
+    operator: Operator,
+    census: Arc<Census>,
 }
 
 impl Watched {
@@ -108,6 +115,15 @@ impl Watched {
         for lane in self.store.lanes() {
             expose_lane(&lane, head, page);
         }
+        self.expose_actions(page);
+        self.census.expose(page);
+        let build = [("version", env!("CARGO_PKG_VERSION"))];
+        page.gauge(
+            "blacksmith_build_info",
+            "The version that runs.",
+            &build,
+            1.0,
+        );
         for (owner, version, uses) in self.deprecations.uses() {
             let labels = [
                 ("kind", owner.kind()),
@@ -118,6 +134,42 @@ impl Watched {
             page.counter("blacksmith_deprecated_uses_total", help, &labels, uses);
         }
     }
+}
+
+impl Watched {
+    fn expose_actions(&self, page: &mut Exposition) {
+        // A store that cannot be read makes the process not ready, which says why.
+        for own in self.operator.glance().unwrap_or_default() {
+            expose_action(&own, self.operator.clock().now(), page);
+        }
+    }
+}
+
+fn expose_action(own: &Standing, now: Timestamp, page: &mut Exposition) {
+    let action = ("action", &*own.action);
+    for (status, jobs) in [
+        ("pending", own.pending),
+        ("executing", own.executing),
+        ("failed", own.failed),
+        ("held", own.held),
+        ("discarded", own.discarded),
+    ] {
+        let help = "Jobs by where they stand, but for those that succeeded.";
+        let labels = [action, ("status", status)];
+        page.gauge("blacksmith_jobs", help, &labels, jobs as f64);
+    }
+    let paused = f64::from(u8::from(own.paused.is_some()));
+    let help = "1 while an operator has the action paused.";
+    page.gauge("blacksmith_action_paused", help, &[action], paused);
+    let waited = own.oldest.map_or(Duration::ZERO, |at| now.since(at));
+    let help =
+        "How long the oldest job that is not settled has waited since its event was received.";
+    page.gauge(
+        "blacksmith_oldest_job_seconds",
+        help,
+        &[action],
+        waited.as_secs_f64(),
+    );
 }
 
 /// What a source says it does while it has no connection.

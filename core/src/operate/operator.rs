@@ -12,7 +12,7 @@ use super::order::{LaneOrder, Obeyed, Order, decide, pieces};
 use super::outcome::{LaneOutcome, Outcome, Refusal};
 use super::plan::Plans;
 use super::selection::{Chosen, Selection};
-use super::standing::{self, Standing};
+use super::standing::{self, Counted, Standing};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::LaneId;
@@ -287,7 +287,20 @@ impl Operator {
     /// When the store cannot be read.
     pub async fn standings(&self) -> Result<Vec<Standing>> {
         let operator = self.clone();
-        blocking(move || standing::of_all(&operator.0.query, &operator.0.plans)).await
+        blocking(move || {
+            let own = &operator.0;
+            standing::of_all(&own.query, &own.plans, Counted::Exactly)
+        })
+        .await
+    }
+
+    /// The same at a glance, for whoever asks every few seconds: jobs are counted as
+    /// [`Query::jobs_in_at_most`] counts them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn glance(&self) -> Result<Vec<Standing>> {
+        standing::of_all(&self.0.query, &self.0.plans, Counted::AtMost)
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Standing {
     pub discarded: u64,
     /// How it came to be paused as a whole, if it is.
     pub paused: Option<Pause>,
+    /// When the event of the oldest job that is not settled was received; none when every job is.
+    pub oldest: Option<Timestamp>,
     /// What was said last of a job that is not settled, or given up, and when.
     pub last_error: Option<(Timestamp, Arc<str>)>,
 }
@@ -83,19 +85,31 @@ impl State {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(super) fn of_all(query: &Query, plans: &Plans) -> Result<Vec<Standing>> {
+pub(super) fn of_all(query: &Query, plans: &Plans, how: Counted) -> Result<Vec<Standing>> {
     let lanes = query.store().lanes().into_iter();
     let standings = lanes.map(|lane| {
         let plan = plans.get(&lane.name).cloned();
-        let paused = paused(query.store().as_ref(), &lane.name);
-        of(query, &lane, plan, paused)
+        of(query, &lane, plan, how)
     });
     standings.collect()
 }
 
-fn of(query: &Query, lane: &Lane, plan: Option<Plan>, paused: Option<Pause>) -> Result<Standing> {
+/// How jobs are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// One by one where it has to be.
+    Exactly,
+    /// From statistics alone: see [`Query::jobs_in_at_most`].
+    AtMost,
+}
+
+fn of(query: &Query, lane: &Lane, plan: Option<Plan>, how: Counted) -> Result<Standing> {
     let piles = Piles::of(lane, query.store().durable().upto());
-    let count = |spans: &Spans| query.jobs_in(lane, spans);
+    let paused = paused(query.store().as_ref(), &lane.name);
+    let count = |spans: &Spans| match how {
+        Counted::Exactly => query.jobs_in(lane, spans),
+        Counted::AtMost => Ok(query.jobs_in_at_most(lane, spans)),
+    };
     let mut standing = Standing {
         action: Arc::clone(&lane.name),
         state: State::Settled,
@@ -106,13 +120,25 @@ fn of(query: &Query, lane: &Lane, plan: Option<Plan>, paused: Option<Pause>) -> 
         held: count(&piles.held)?,
         discarded: count(&piles.discarded)?,
         paused,
-        last_error: piles.last_error,
+        oldest: None,
+        last_error: piles.last_error.clone(),
     };
+    if standing.unsettled() > 0
+        && let Some(first) = piles.first()
+    {
+        standing.oldest = query.received_at(first)?;
+    }
     standing.state = standing.judge(lane);
     Ok(standing)
 }
 
 impl Standing {
+    /// Jobs that are not settled.
+    #[must_use]
+    pub fn unsettled(&self) -> u64 {
+        self.pending + self.executing + self.failed + self.held
+    }
+
     fn judge(&self, lane: &Lane) -> State {
         let ordered = |plan: &Plan| plan.ordering == Ordering::Ordered;
         let Some(plan) = &self.plan else {
@@ -166,6 +192,13 @@ impl Piles {
             piles.hear(open.at, open.error.as_ref());
         }
         piles
+    }
+
+    /// The first position that is not settled.
+    fn first(&self) -> Option<Position> {
+        let piles = [&self.pending, &self.executing, &self.failed, &self.held];
+        let hulls = piles.iter().filter_map(|pile| pile.hull());
+        hulls.map(|hull| hull.first).min()
     }
 
     fn hear(&mut self, at: Option<Timestamp>, error: Option<&Arc<str>>) {

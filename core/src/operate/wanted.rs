@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::operator::Operator;
 use super::order::Order;
+use super::outcome::Outcome;
 use super::selection::Selection;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -51,6 +53,37 @@ impl Wanted {
             reason: self.reason.clone(),
         })
     }
+}
+
+impl Wanted {
+    /// Has it carried out, or rehearsed for a dry run.
+    ///
+    /// # Errors
+    /// As [`Wanted::order`] and [`Operator::order`]; `Invalid` with status 404 when none of the ids is a job.
+    pub async fn carry_out(&self, command: Command, operator: &Operator) -> Result<Outcome> {
+        let (asking, own) = (operator.clone(), self.clone());
+        let reading = move || own.order(command, asking.query(), asking.clock().now());
+        // To look up the event of a filter reads the store.
+        let read = tokio::task::spawn_blocking(reading).await;
+        let panicked = |error| Error::stopped("reading an order panicked").because(error);
+        let order = read.map_err(panicked)??;
+        let outcome = match self.dry_run {
+            true => operator.rehearse(&order).await?,
+            false => operator.order(&order).await?,
+        };
+        match !self.ids.is_empty() && outcome.unknown.len() == self.ids.len() {
+            true => Err(nobody(&outcome)),
+            false => Ok(outcome),
+        }
+    }
+}
+
+fn nobody(outcome: &Outcome) -> Error {
+    let what = Error::invalid("the store has no such job").status(404);
+    let named = outcome.unknown.iter();
+    named.fold(what, |error, own| {
+        error.validation(own.reason.clone(), ["ids", &own.id])
+    })
 }
 
 fn ids(texts: &[String]) -> Result<Vec<Id>> {

@@ -1,6 +1,7 @@
 //! Counting, from statistics and intervals; only what lies at the edges of a filter is read.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::list::Led;
 use super::read::Seen;
@@ -115,6 +116,23 @@ impl Query {
                 fits: None,
             },
         )
+    }
+
+    /// How many jobs of `lane` may lie in `spans`, at most: told from statistics alone, so it waits for nothing. It is exact
+    /// but where a span begins or ends inside a part of the store that holds other events besides.
+    #[must_use]
+    pub fn jobs_in_at_most(&self, lane: &Lane, spans: &Spans) -> u64 {
+        let view = self.look();
+        let all = view.schemas.keys().copied().collect();
+        let schemas = view.led(&all, lane, &self.actions);
+        let count = |part: &Arc<Statistics>| {
+            let positions = part.positions.map(|own| spans.within(own).positions());
+            let events = part.events.iter();
+            let jobs = events.filter(|(schema, _)| schemas.contains(schema));
+            let jobs: u64 = jobs.map(|(_, count)| count).sum();
+            jobs.min(positions.unwrap_or(0))
+        };
+        view.parts.iter().map(count).sum()
     }
 
     fn count_in(&self, view: &View, filter: &Filter, span: Span, lane: &Led<'_>) -> Result<u64> {

@@ -7,9 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct LaneCounters {
     /// Loads that came to their end.
     pub loads: Counter,
-    /// Loads that took longer than their timeout.
+    /// Microseconds that all loads took together.
+    pub load_us: Counter,
+    /// Of the loads, those of which every job succeeded.
+    pub loads_succeeded: Counter,
+    /// Those of which no job succeeded.
+    pub loads_failed: Counter,
+    /// Those of which some jobs succeeded.
+    pub loads_partly: Counter,
+    /// Those that took longer than their timeout.
     pub timeouts: Counter,
-    /// Jobs that succeeded. Here and below, positions in the batch that no route leads from are counted too.
+    /// Those that an operator had dropped.
+    pub loads_cancelled: Counter,
+    /// Jobs that succeeded. Here and below, where the action takes rows, positions in the batch that no route leads from are
+    /// counted too.
     pub succeeded: Counter,
     /// Failed executions that another will follow.
     pub failed: Counter,

@@ -273,7 +273,8 @@ impl Runner {
             },
             &self.rules,
         );
-        telling::count(&self.counters, &settled, &loaded.close);
+        let jobs = loaded.jobs.as_ref();
+        telling::count(&self.counters, &settled, jobs, &loaded.close, took);
         telling::tell(&self.name, &settled, hand.events, took);
         let pause = loaded.thens.iter().filter_map(|then| then.retry_after);
         self.file(&settled.transitions, &hand.spans, pause.max());

@@ -5,21 +5,34 @@ use std::time::Duration;
 use super::counters::LaneCounters;
 use super::settle::{Close, Settled};
 use crate::job::{Status, Transition};
+use crate::spans::Spans;
 
 /// Lines of one load that are logged one by one; the others are counted.
 const TOLD_MAX: usize = 10;
 
-/// Adds what came out of a load to the lane's counts.
-pub(super) fn count(counters: &LaneCounters, settled: &Settled, close: &Close) {
+/// Adds what came out of a load to the lane's counts. `jobs` says where jobs were, when that is known.
+pub(super) fn count(
+    counters: &LaneCounters,
+    settled: &Settled,
+    jobs: Option<&Spans>,
+    close: &Close,
+    took: Duration,
+) {
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     counters.loads.add(1);
-    if matches!(close, Close::TimedOut(_)) {
-        counters.timeouts.add(1);
-    }
+    counters.load_us.add(took_us);
     counters.foreign_reports.add(settled.foreign.len() as u64);
     counters
         .contradicting_reports
         .add(settled.contradicting.len() as u64);
+    let (mut succeeded, mut others) = (0, 0);
     for transition in &settled.transitions {
+        let span = transition.span;
+        let count = jobs.map_or(span.len(), |jobs| jobs.within(span).positions());
+        match transition.status {
+            Status::Succeeded => succeeded += count,
+            _ => others += count,
+        }
         let counter = match transition.status {
             Status::Succeeded => &counters.succeeded,
             Status::Failed => &counters.failed,
@@ -27,8 +40,16 @@ pub(super) fn count(counters: &LaneCounters, settled: &Settled, close: &Close) {
             Status::Unknown => &counters.unknown,
             _ => continue,
         };
-        counter.add(transition.span.len());
+        counter.add(count);
     }
+    let outcome = match (close, succeeded, others) {
+        (Close::TimedOut(_), ..) => &counters.timeouts,
+        (Close::Cancelled, ..) => &counters.loads_cancelled,
+        (_, _, 0) => &counters.loads_succeeded,
+        (_, 0, _) => &counters.loads_failed,
+        (..) => &counters.loads_partly,
+    };
+    outcome.add(1);
 }
 
 /// Says what came out of a load.

@@ -2,34 +2,25 @@
 //! `transitions` as tables and JSON over [`blacksmith_core::query`].
 
 mod events;
-mod filter;
 mod jobs;
 mod transitions;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use blacksmith_core::clock::Timestamp;
+use blacksmith_core::clock::{SystemClock, Timestamp};
 use blacksmith_core::error::Result;
 use blacksmith_core::json::Json;
-use blacksmith_core::query::{Actions, Filter, Page, Query};
+use blacksmith_core::query::{Filter, Noun, Page, Query, Words};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use serde_json::{Value, json};
 
+use crate::assemble::Known;
 use crate::cli::{FilterArgs, Global, ListCommand, Listing};
-use crate::drivers;
 use crate::exit::{Output, print};
 use crate::program::Program;
 use crate::store::folder;
-
-/// What is listed or shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Noun {
-    Events,
-    Jobs,
-    Transitions,
-}
 
 /// `events`, `jobs` or `transitions`.
 pub(crate) fn look(
@@ -59,27 +50,18 @@ impl Look {
     fn open(program: &Program, global: &Global) -> Result<Look> {
         let settings = program.settings(&global.config)?;
         settings.problems.check()?;
-        let formats = drivers::formats(program, &settings.sources).into_iter();
-        let by_id = formats.flat_map(|format| {
-            format
-                .ids()
-                .iter()
-                .map(move |id| (*id, Arc::clone(&format)))
-        });
+        let known = Known::of(program, &settings);
         let store = LogStore::open_read_only(folder(&settings.store)?)?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let actions = Actions {
-            routes: settings.flows,
-            ..Actions::default()
-        };
         Ok(Look {
-            query: Query::new(Arc::clone(&store), by_id.collect(), actions),
+            query: Query::new(Arc::clone(&store), known.formats, known.actions),
             store,
         })
     }
 
     fn list(&self, noun: Noun, args: &FilterArgs, output: Output) -> Result<()> {
-        let filter = self.filter(noun, args)?;
+        let words = Words::from(args.words.clone());
+        let filter = words.filter(noun, &self.query, SystemClock::shared().now())?;
         if args.count {
             return self.count(noun, &filter, output);
         }

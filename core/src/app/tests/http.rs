@@ -152,3 +152,47 @@ async fn a_process_is_not_ready_while_a_lane_is_held_or_the_store_stopped() {
     store.close().unwrap();
     assert_eq!(reasons()[0].path, ["store"]);
 }
+
+/// What `/metrics` says of a sample.
+fn sample(page: &str, name: &str) -> Option<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().parse().ok()
+}
+
+#[tokio::test]
+async fn loads_and_jobs_are_counted_by_how_they_ended_and_where_they_stand() {
+    let store = store_with_events();
+    let (application, harbours) = application(&store, &["north"]);
+    super::super::standing::watch(&application);
+    let page = || application.metrics().text();
+    store.register_lane("north/unload").unwrap();
+    let pending = "blacksmith_jobs{action=\"north/unload\",status=\"pending\"}";
+    assert_eq!(sample(&page(), pending), Some(3.0));
+    let oldest = "blacksmith_oldest_job_seconds{action=\"north/unload\"}";
+    assert!(
+        sample(&page(), oldest).unwrap() > 1e9,
+        "it was received in 1970"
+    );
+    let run = Run::default();
+    let running = start(&application, &run);
+    for _ in 0..2 {
+        harbours[0].begun.notified().await;
+        harbours[0].told.notify_one();
+    }
+    harbours[0].begun.notified().await;
+    let loads = "blacksmith_loads_total{action=\"north/unload\",outcome=\"succeeded\"}";
+    let jobs = "blacksmith_jobs_total{action=\"north/unload\",outcome=\"succeeded\"}";
+    assert_eq!(
+        (sample(&page(), loads), sample(&page(), jobs)),
+        (Some(2.0), Some(2.0))
+    );
+    let executing = "blacksmith_jobs{action=\"north/unload\",status=\"executing\"}";
+    assert_eq!(
+        (sample(&page(), executing), sample(&page(), pending)),
+        (Some(1.0), Some(0.0))
+    );
+    harbours[0].told.notify_one();
+    run.stop.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(sample(&page(), oldest), Some(0.0));
+}

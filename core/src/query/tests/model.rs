@@ -616,6 +616,14 @@ impl Life {
         };
         let query = &self.house.query;
         prop_assert_eq!(query.count_jobs(&filter).unwrap(), expected.len() as u64);
+        let selected = query.select(&filter).unwrap();
+        let jobs = selected.iter().map(|own| {
+            let jobs = query.jobs_in(&own.lane, &own.spans).unwrap();
+            assert!(jobs <= query.jobs_in_at_most(&own.lane, &own.spans));
+            jobs
+        });
+        // Other positions may be among the spans, but no other job.
+        prop_assert_eq!(jobs.sum::<u64>(), expected.len() as u64);
         let shown = expected.iter().skip(page.offset as usize).take(5);
         let shown: Vec<_> = shown.cloned().collect();
         prop_assert_eq!(self.found(&filter, &page), shown);
