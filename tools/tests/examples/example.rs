@@ -30,6 +30,11 @@ impl Example {
         Example { program, folder }
     }
 
+    /// Where the program is.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Where it works.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -5,3 +5,6 @@
 mod running;
 mod example;
 mod crm;
+mod typed_action;
+mod batch_action;
+mod guide;
