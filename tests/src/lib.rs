@@ -17,6 +17,7 @@ pub mod duckdb;
 pub mod workload;
 pub mod proxy;
 pub mod stream;
+pub mod http;
 
 use std::path::PathBuf;
 

@@ -20,17 +20,22 @@ use crate::lake::compare::compare;
 use crate::lake::digest::Digest;
 use crate::wait;
 
+/// How long it may take until the program listens.
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long a graceful stop may take before the test says it hangs.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long `run --until caught-up` may take.
 pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A configured pipeline from one database into one lake.
+/// A configured pipeline into one lake.
 #[derive(Debug)]
 pub struct Pipeline {
     folder: Folder,
-    url: String,
+    environment: BTreeMap<&'static str, String>,
+    /// A configuration file that users are given, before everything else.
+    shipped: String,
     sections: BTreeMap<String, BTreeMap<String, String>>,
     /// Where the events of the shop go.
     destinations: Vec<String>,
@@ -42,7 +47,8 @@ impl Pipeline {
     pub fn new(db: &Db) -> Pipeline {
         let mut pipeline = Pipeline {
             folder: Folder::new(db.name()),
-            url: db.url(),
+            environment: BTreeMap::from([("DATABASE_URL", db.url())]),
+            shipped: String::new(),
             sections: BTreeMap::new(),
             destinations: vec!["lake".into()],
         };
@@ -59,6 +65,19 @@ impl Pipeline {
         pipeline.set("destinations.lake", "schedule", "{ realtime = true }");
         pipeline.set("destinations.lake", "batch", "{ max_age = \"300ms\" }");
         pipeline
+    }
+
+    /// The pipeline of a configuration file that users are given, with a gateway that takes a free port.
+    #[must_use]
+    pub fn shipped(name: &str, configuration: &str) -> Pipeline {
+        let address = ("BLACKSMITH__GATEWAY__ADDRESS", "127.0.0.1:0".to_owned());
+        Pipeline {
+            folder: Folder::new(name),
+            environment: BTreeMap::from([address]),
+            shipped: configuration.into(),
+            sections: BTreeMap::new(),
+            destinations: Vec::new(),
+        }
     }
 
     fn slot_of(&self, db: &Db) -> String {
@@ -86,7 +105,7 @@ impl Pipeline {
 
     /// Takes another URL for the database.
     pub fn set_url(&mut self, url: &str) {
-        self.url = url.into();
+        self.environment.insert("DATABASE_URL", url.into());
     }
 
     /// The folder of everything.
@@ -111,7 +130,7 @@ impl Pipeline {
     }
 
     fn configuration(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.shipped.clone();
         for (name, keys) in &self.sections {
             text.push_str(&format!("[{name}]\n"));
             for (key, value) in keys {
@@ -138,7 +157,7 @@ impl Pipeline {
         let child = Command::new(program())
             .args(arguments)
             .current_dir(self.path())
-            .env("DATABASE_URL", &self.url)
+            .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(self.output("stdout"))
             .stderr(self.output("stderr"))
@@ -283,6 +302,22 @@ impl Running {
             .try_wait()
             .expect("a child can be asked")
             .is_none()
+    }
+
+    /// Where its gateway listens, as soon as it does.
+    ///
+    /// # Panics
+    /// When it does not within [`START_TIMEOUT`].
+    #[must_use]
+    pub fn gateway(&self) -> String {
+        let address = wait::poll(START_TIMEOUT, || {
+            let said = read(&self.folder.join("stderr"));
+            let mut lines = said[self.said_before..].lines();
+            let line = lines.find(|line| line.contains("\"service\":\"blacksmith-gateway\""))?;
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line["address"].as_str().map(str::to_owned)
+        });
+        address.unwrap_or_else(|| panic!("no gateway listens:\n{}", self.said()))
     }
 
     /// SIGKILL, in the middle of whatever it does.

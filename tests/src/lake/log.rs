@@ -136,6 +136,10 @@ impl ChangeLog {
     pub fn entries(&self) -> Result<Vec<Entry>, String> {
         let mut entries = Vec::new();
         for (number, batch) in self.batches.iter().enumerate() {
+            if is_documents(&batch.rows.schema()) {
+                entries.extend(documents(number, &batch.rows)?);
+                continue;
+            }
             let lsn = numbers(&batch.rows, "_lsn")?;
             let seq = numbers(&batch.rows, "_seq")?;
             let op = strings(&batch.rows, "_op")?;
@@ -235,8 +239,11 @@ impl Described {
         Ok(Described {
             table: find(KEY_TABLE)?.into(),
             key: serde_json::from_str(find(KEY_KEY)?).map_err(|error| json(KEY_KEY, error))?,
-            types: serde_json::from_str(find(KEY_TYPES)?)
-                .map_err(|error| json(KEY_TYPES, error))?,
+            types: match is_documents(reader.schema()) {
+                true => BTreeMap::new(),
+                false => serde_json::from_str(find(KEY_TYPES)?)
+                    .map_err(|error| json(KEY_TYPES, error))?,
+            },
         })
     }
 }
@@ -247,6 +254,23 @@ pub(super) const KEY_TABLE: &str = "blacksmith.table";
 pub(super) const KEY_KEY: &str = "blacksmith.key";
 /// Metadata: the Postgres type of each column, a JSON object by name.
 pub(super) const KEY_TYPES: &str = "blacksmith.types";
+
+/// Whether these are events that are not rows of tables: no server gave their columns types.
+fn is_documents(schema: &Schema) -> bool {
+    schema.column_with_name("_trigger").is_some()
+}
+
+/// Such events stand for themselves: each is an insert of no transaction.
+fn documents(number: usize, rows: &RecordBatch) -> Result<Vec<Entry>, String> {
+    let seq = numbers(rows, "_seq")?.values().iter().enumerate();
+    let entries = seq.map(|(row, seq)| Entry {
+        lsn: 0,
+        seq: *seq,
+        op: Op::Insert,
+        at: RowRef { batch: number, row },
+    });
+    Ok(entries.collect())
+}
 
 fn parse_op(text: &str) -> Result<Op, String> {
     match text {

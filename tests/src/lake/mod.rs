@@ -7,6 +7,7 @@
 mod canon;
 pub mod compare;
 pub mod digest;
+mod document;
 pub mod fold;
 mod log;
 mod render;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 
+pub use self::document::Document;
 pub use self::log::{ChangeLog, Op, RowRef};
 
 /// A folder that the Parquet destination writes.

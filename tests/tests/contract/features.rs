@@ -71,8 +71,8 @@ fn row(line: &str) -> Option<Row> {
 /// The documentation directly above `fn name` in `source`; none when there is no such test.
 fn documentation(source: &str, name: &str) -> Option<String> {
     let at = source.find(&format!("fn {name}("))?;
-    let above = source[..at].lines().rev().skip(1);
-    let attached = above.take_while(|line| {
+    let (above, _) = source[..at].rsplit_once('\n')?;
+    let attached = above.lines().rev().take_while(|line| {
         let line = line.trim_start();
         line.starts_with("///") || line.starts_with("#[") || line.starts_with(')')
     });

@@ -1,4 +1,4 @@
-//! The whole path against real servers: Postgres, the program, its log, the Parquet lake.
+//! The whole path against real servers: Postgres or requests, the program, its log, the Parquet lake.
 //!
 //! Each test names a claim. The traps of the change-data-capture field that a test holds are listed
 //! in `tests/README.md`.
@@ -21,3 +21,4 @@ mod slot;
 mod transactions;
 mod values;
 mod versions;
+mod webhook;
