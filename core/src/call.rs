@@ -23,7 +23,7 @@ use crate::service::Toolkit;
 /// Must not wait: it runs before the event is stored. An error means no job for this action; the
 /// event and its other jobs live, and the rejection is kept with the event and counted.
 pub trait Marshal: fmt::Debug + Send + Sync + 'static {
-    /// The job: fields left out are the event's own.
+    /// The job: fields left out are the event's own. [`Toolkit::event_id`] and [`Toolkit::job_id`] say for which it is.
     ///
     /// # Errors
     /// Whatever stands against the job; it is never tried again.

@@ -1,4 +1,7 @@
 //! Versions of what sources emit and destinations take.
+//!
+//! A version is a name of the author's choice. A source's events and a destination's jobs carry one, or take the default; which is deprecated
+//! since when is said beside it, and an unknown one is refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

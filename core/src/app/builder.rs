@@ -44,7 +44,7 @@ pub struct DestinationSettings {
     pub schedule: PartialSchedule,
     /// What single actions do differently, by name.
     pub actions: HashMap<String, ActionSettings>,
-    /// When batches close.
+    /// When batches close. Default: 1,000,000 rows, 128 MiB, or 10 s after the oldest event.
     pub batch: BatchLimits,
     /// How much goes on at a time, how long and how fast, over which its actions' own is laid.
     pub limits: PartialLoadLimits,
@@ -248,7 +248,7 @@ impl Builder {
         self
     }
 
-    /// How many bytes the process may hold, about. Default: 512 MiB.
+    /// How many bytes the process may hold, about. Default: 512 MiB; at least 64 MiB.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Builder {
         self.memory_bytes = bytes;

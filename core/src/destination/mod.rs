@@ -1,4 +1,8 @@
 //! What a destination is: where events are loaded, by its actions.
+//!
+//! Implement [`Destination`] and, for each way to load, an [`Action`]: for jobs as they are, or for Arrow record batches when its
+//! [`Action::takes`] says so; or a [`TypedAction`] for a type of your own. [`Action::load`] is given a [`Queue`], one batch, and
+//! reports through [`Thens`] what became of each job: a [`Then`] names jobs, their [`Outcome`], and what follows.
 
 mod limits;
 mod queue;
@@ -41,7 +45,8 @@ pub const INTERFACE_ACTION: &str = "destination/action";
 /// once after the last of theirs. An error of `init` stops the process; one of `shutdown` is logged.
 #[async_trait]
 pub trait Destination: fmt::Debug + Send + Sync + 'static {
-    /// Its name in the configuration.
+    /// Its name, by which flows, queries and metrics know it: 1 to 63 letters, digits, `_` and `-`, unlike that of any other destination. The same
+    /// at every call; what is stored stands under it.
     fn name(&self) -> &str;
 
     /// Versions of the jobs it takes, and the schedule of its actions.
@@ -49,15 +54,21 @@ pub trait Destination: fmt::Debug + Send + Sync + 'static {
         DestinationOptions::default()
     }
 
-    /// Its actions. The same ones at every call.
+    /// Its actions. The same ones at every call, also before `init`.
     fn actions(&self) -> Vec<Arc<dyn Action>>;
 
-    /// Prepares the destination for this process and this store.
+    /// Prepares the destination for this process and this store: connections, files, clients.
+    ///
+    /// # Errors
+    /// What keeps it from working: the process stops gracefully, with an exit code other than 0.
     async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }
 
-    /// Lets go of what `init` took.
+    /// Lets go of what `init` took. Called when no load is in hand any more; not after a second signal.
+    ///
+    /// # Errors
+    /// What went wrong: it is logged, and the process stops all the same.
     async fn shutdown(&self) -> Result<()> {
         Ok(())
     }
@@ -103,7 +114,8 @@ pub enum Ordering {
 /// (a timeout, a second signal) counts as a crash of that load.
 #[async_trait]
 pub trait Action: fmt::Debug + Send + Sync + 'static {
-    /// Its name inside the destination.
+    /// Its name inside the destination: 1 to 63 letters, digits, `_` and `-`. The same at every call; its lane in the store
+    /// is called `destination/action`, so another name is another lane, with nothing loaded yet.
     fn name(&self) -> &str;
 
     /// Its own schedule, field by field over the destination's.
@@ -153,11 +165,17 @@ pub trait Action: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Prepares the action, after its destination.
+    ///
+    /// # Errors
+    /// As [`Destination::init`].
     async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }
 
     /// Lets go of what `init` took, before its destination.
+    ///
+    /// # Errors
+    /// As [`Destination::shutdown`].
     async fn shutdown(&self) -> Result<()> {
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Queue {
     /// The next rows; none when the batch is at its end. For actions that take rows.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or the action takes jobs: return it, and the batch is tried again.
     pub async fn next(&mut self) -> Result<Option<Rows>> {
         match self.piece().await? {
             Some(Piece::Rows(rows)) => Ok(Some(rows)),
@@ -127,7 +127,7 @@ impl Queue {
     /// The next jobs, in order of position; none when the batch is at its end. For actions that take jobs.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or the action takes rows: return it, and the batch is tried again.
     pub async fn next_jobs(&mut self) -> Result<Option<Vec<QueuedJob>>> {
         match self.piece().await? {
             Some(Piece::Jobs(jobs)) => Ok(Some(jobs)),

@@ -1,4 +1,8 @@
 //! What an action says about the jobs it was given.
+//!
+//! Reports may come in any order and speak of any part of the queue. The first report of a job wins: one that contradicts it is
+//! logged and counted, and so is one that names a job outside of the queue. So an action may report what is special as it meets it,
+//! and end with [`Then::succeeded`] of [`Jobs::All`].
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -147,7 +151,7 @@ pub struct Thens {
 }
 
 impl Thens {
-    /// Sends one report.
+    /// Sends one report. Does not wait; what was sent is recorded when the load ends, in one record with the follow-ups.
     pub fn send(&self, then: Then) {
         self.sent
             .lock()

@@ -36,7 +36,8 @@ pub struct Schedule {
     pub max_retries: u32,
     /// Whether somebody set `max_retries`: an ordered action gives up on a range only then.
     pub max_retries_explicit: bool,
-    /// The pause before a retry, when set; else realtime actions back off and others wait for the interval.
+    /// The pause before a retry, when set; else realtime actions back off from 1 s to 5 min, or to their interval when that is shorter, and
+    /// others wait for the interval.
     pub backoff: Option<Backoff>,
 }
 
@@ -52,9 +53,9 @@ pub enum Wait {
 /// A pause that doubles with every attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The pause after the first failed attempt.
+    /// The pause after the first failed attempt; at least 1 ms.
     pub initial: Duration,
-    /// The longest pause.
+    /// The longest pause; not less than `initial`.
     pub max: Duration,
 }
 

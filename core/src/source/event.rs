@@ -8,6 +8,8 @@ use crate::flow::Flow;
 use crate::json::Json;
 
 /// An event on its way in, as a trigger returns it. The gateway adds id, position and time.
+///
+/// An event with everything that comes with it is stored whole or not at all, in one block of at most 48 MiB.
 #[derive(Debug, Clone, Default)]
 pub struct Event {
     /// The source's version it is written in; none takes the source's default.
@@ -22,7 +24,7 @@ pub struct Event {
     pub flows: Vec<Arc<dyn Flow>>,
     /// Events that came with this one, such as the items of a batch. At most 100,000.
     pub sub_events: Vec<SubEvent>,
-    /// When it was sent originally.
+    /// When it was sent originally, if that is known; when it was received the gateway adds.
     pub sent_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,9 @@
 //! What a source is: where events come from, and how their bytes are read again.
+//!
+//! Implement [`Source`] and a [`Trigger`] for each way in which events come. The trigger's [`Mode`] names the rest: [`ExtractHttp`]
+//! for requests, [`ExtractCron`] for the clock, [`ExtractMessage`] for a broker's messages, [`Listen`] for whatever has to be
+//! listened to. The first three return an [`Event`], which the gateway stores; the last one writes to the [door](crate::door) itself, in a
+//! [`Format`] of its own if it likes. Sources that need no code are [`crate::gateway::cron::Ticks`] and, with the feature `http`, `gateway::http::HttpSource`.
 
 mod change_log;
 mod event;
@@ -35,7 +40,8 @@ pub use trigger::{
 /// the last of theirs. An error of `init` stops the process gracefully; one of `shutdown` is logged.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Its name in the configuration.
+    /// Its name, by which flows, queries and metrics know it: 1 to 63 letters, digits, `_` and `-`, unlike that of any other source. The same at
+    /// every call; what is stored stands under it.
     fn name(&self) -> &str;
 
     /// Versions of its events, and when its cron triggers run.
@@ -43,7 +49,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
         SourceOptions::default()
     }
 
-    /// Its triggers. The same ones at every call, also before `init`.
+    /// Its triggers. The same ones at every call, also before `init`: an application is validated without starting it.
     fn triggers(&self) -> Vec<Arc<dyn Trigger>>;
 
     /// How the bytes of its blocks are read, if it has a format of its own.
@@ -51,12 +57,18 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Prepares the source for this process.
+    /// Prepares the source for this process: connections, files, clients.
+    ///
+    /// # Errors
+    /// What keeps it from working: the process stops gracefully, with an exit code other than 0.
     async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }
 
-    /// Lets go of what `init` took.
+    /// Lets go of what `init` took. Called when all its triggers have come to their end; not after a second signal.
+    ///
+    /// # Errors
+    /// What went wrong: it is logged, and the process stops all the same.
     async fn shutdown(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }

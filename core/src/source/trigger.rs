@@ -23,18 +23,24 @@ use crate::service::Toolkit;
 /// process gracefully; what fails in `shutdown` is logged.
 #[async_trait]
 pub trait Trigger: fmt::Debug + Send + Sync + 'static {
-    /// Its name inside the source.
+    /// Its name inside the source: 1 to 255 bytes without `/` and `*`. The same at every call.
     fn name(&self) -> &str;
 
-    /// How it is used. The same at every call.
+    /// How it is used. The same at every call, also before `init`.
     fn mode(self: Arc<Self>) -> Mode;
 
     /// Prepares the trigger, after its source.
+    ///
+    /// # Errors
+    /// As [`Source::init`](super::Source::init).
     async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }
 
     /// Lets go of what `init` took, before its source.
+    ///
+    /// # Errors
+    /// As [`Source::shutdown`](super::Source::shutdown).
     async fn shutdown(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }
@@ -126,7 +132,7 @@ pub struct Request {
     pub query: String,
     /// Headers in the order in which they came, names in small letters. Values may be any bytes.
     pub headers: Vec<(String, Bytes)>,
-    /// The body, decompressed.
+    /// The body, decompressed; at most as large as the gateway's limit, 8 MiB when nothing else is said.
     pub body: Bytes,
     /// The address of the other side.
     pub peer: Option<std::net::SocketAddr>,
@@ -225,7 +231,7 @@ pub struct Subscription {
 /// One message of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// What it says.
+    /// What it says, whole. The broker sets how much that may be.
     pub body: Bytes,
     /// What it says about itself.
     pub metadata: BTreeMap<String, String>,
