@@ -148,7 +148,9 @@ fn every_command_of_the_guide_does_what_the_guide_says() {
 
 #[test]
 fn the_configurations_of_readme_and_of_the_examples_are_valid() {
-    let readme = include_str!("../../../README.md").split("```toml\n").skip(1);
+    let readme = include_str!("../../../README.md")
+        .split("```toml\n")
+        .skip(1);
     let readme = readme.filter_map(|rest| rest.split("```").next());
     let shipped = include_str!("../../../examples/webhook-to-parquet.toml");
     let configurations: Vec<&str> = readme.chain([shipped]).collect();
