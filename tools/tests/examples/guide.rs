@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::example::{Example, Running, json_lines};
+use crate::example::Example;
+use crate::running::{Running, json_lines};
 
 const GUIDE: &str = include_str!("../../../docs/first-application.md");
 const PROGRAM: &str = include_str!("../../examples/first_application.rs");
