@@ -401,7 +401,11 @@ fn read(path: &Path) -> String {
 }
 
 /// The program under test: `BLACKSMITH_STREAM_BIN`, or built now, so that it is never an old one.
-fn program() -> &'static Path {
+///
+/// # Panics
+/// When it does not build.
+#[must_use]
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("BLACKSMITH_STREAM_BIN") {
         Some(path) => path.into(),

@@ -8,6 +8,7 @@
 mod arrange;
 mod changes;
 mod chaos;
+mod declared;
 mod first_copy;
 mod jobs;
 mod lake_away;
