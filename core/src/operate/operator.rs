@@ -295,7 +295,7 @@ impl Operator {
     }
 
     /// The same at a glance, for whoever asks every few seconds: jobs are counted as
-    /// [`Query::jobs_in_at_most`] counts them.
+    /// [`Query::jobs_in_at_most`] counts them, and one block is read for each action that has something to do.
     ///
     /// # Errors
     /// When the store cannot be read.

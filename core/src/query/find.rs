@@ -146,8 +146,7 @@ impl Query {
     /// # Errors
     /// When the store cannot be read.
     pub fn received_at(&self, position: Position) -> Result<Option<Timestamp>> {
-        // What became durable a moment ago is in memory, and most who ask, ask about that.
-        let block = self.store.follow(position).next()?;
+        let block = self.store.blocks(position).next()?;
         let block = block.filter(|block| block.first <= position);
         Ok(block.map(|block| block.received_at))
     }

@@ -18,7 +18,8 @@ fn over_tcp_an_order_needs_the_token_that_is_set_and_the_socket_is_its_owners_al
     house.configure("[scheduler]\naddress = '127.0.0.1:0'\ntoken = '${ADMIN_TOKEN}'\n");
     let mut command = house.command(&["run", "--service", "scheduler"]);
     command.env("ADMIN_TOKEN", TOKEN);
-    let running = Running::serving(command, "blacksmith-scheduler");
+    let mut running = Running::serving(command, "blacksmith-scheduler");
+    running.hear("\"service\":\"blacksmith-admin\"");
     let (status, told) = running.post(RETRY, EVERYTHING);
     assert_eq!((status, &told["statusCode"]), (401, &401.into()), "{told}");
     let wrong = "authorization: Bearer an example of a toke\r\n";

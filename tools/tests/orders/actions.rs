@@ -27,6 +27,7 @@ fn a_paused_action_loads_nothing_also_after_a_restart_until_it_is_resumed() {
         (own["state"].as_str(), own["pending"].as_u64()),
         (Some("paused"), Some(1))
     );
+    assert!(own["oldest"].as_str().unwrap().ends_with('Z'), "{own}");
     assert_eq!(
         (own["reason"].as_str(), own["schedule"].as_str()),
         (Some("the CRM moves"), Some("realtime"))

@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::house::{House, change};
+use crate::running::Running;
 
 const HOURLY: &str = "interval = '@every 1h'";
 
@@ -111,6 +112,26 @@ fn a_lane_is_repaired_while_the_program_is_down_and_leaves_the_same_transitions(
     names.sort();
     assert_eq!(names, ["\"Bob\"", "\"Cid\""]);
     assert!(endpoint.is_quiet());
+}
+
+#[test]
+fn a_process_that_only_takes_events_in_takes_orders_too() {
+    let endpoint = Endpoint::answering(&[]);
+    let house = House::new(&endpoint, HOURLY);
+    let running = Running::of(house.command(&["run", "--service", "gateway"]));
+    for name in ["Ada", "Bob"] {
+        running.post("/signup", &format!("{{\"name\": \"{name}\"}}"));
+    }
+    let ada = house.jobs("acknowledged").pop().unwrap();
+    assert_eq!(house.ordered(&["jobs", "discard", &ada]), (1, 0));
+    running.stop();
+    catch_up(&house);
+    assert_eq!(endpoint.next()["name"], "Bob");
+    assert!(endpoint.is_quiet());
+    assert_eq!(
+        house.history(&ada),
+        [change("discarded", 0, Some("discard"))]
+    );
 }
 
 #[test]

@@ -103,6 +103,21 @@ async fn a_load_that_hangs_is_dropped_fails_and_is_tried_again() {
     assert_eq!(lab.lane.counters.timeouts.get(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn each_load_is_counted_once_by_how_it_ended_and_each_execution_by_how_it_did() {
+    let limits = PartialLoadLimits::default();
+    let turns = [Turn::Fail, Turn::FailOne(4)];
+    let lab = unordered(limits).turns(turns).open();
+    lab.append(10);
+    lab.settled(10).await;
+    // All ten failed, then one of them, then none.
+    let own = &lab.lane.counters;
+    let loads = [&own.loads_failed, &own.loads_partly, &own.loads_succeeded];
+    assert_eq!(loads.map(|own| own.get()), [1, 1, 1]);
+    assert_eq!(own.loads.get(), 3);
+    assert_eq!((own.succeeded.get(), own.failed.get()), (10, 11));
+}
+
 /// Scenario 26
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_load_that_blocks_its_thread_holds_up_no_other_action() {
