@@ -4,7 +4,8 @@
 //! (`info,blacksmith_cdc=trace`). Without it our own crates log at `info`, with `--verbose` at `debug`,
 //! and the libraries below them at `warn`. For people a line per load would push the progress bars
 //! around that say the same: those lines need `--verbose`. A JSON line has `timestamp`, `level`, `target`, `message` and
-//! the event's own fields at the top.
+//! the event's own fields at the top; lines of user code besides `span`, which
+//! names the action, or the source, trigger and event.
 
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::settings::Environment;
@@ -54,7 +55,7 @@ where
         Style::Json => layer
             .json()
             .flatten_event(true)
-            .with_current_span(false)
+            .with_current_span(true)
             .with_span_list(false)
             .boxed(),
     }

@@ -132,7 +132,7 @@ fn steps(app: &Application, abort: &CancellationToken) -> Vec<Step> {
 fn toolkit(app: &Application, action: &str, abort: &CancellationToken) -> Toolkit {
     Toolkit {
         action: Arc::from(action),
-        logger: tracing::info_span!("action", name = action),
+        logger: tracing::info_span!("load", action),
         service: Arc::clone(&app.scheduler),
         store: app.store.id(),
         head: app.store.durable().upto(),

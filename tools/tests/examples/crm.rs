@@ -22,7 +22,8 @@ fn who_signs_up_is_registered_and_who_cannot_be_is_handed_over_to_a_person() {
     // The webhook's Bob, and the clock's friend.
     let (status, _) = running.post("/signups", r#"{"name": "Bob", "email": "mistyped"}"#);
     assert_eq!(status, 202);
-    running.hear("\"name\":\"Bob\"");
+    let called = running.hear("\"name\":\"Bob\"");
+    assert_eq!(called["span"]["action"], "crm/hand_over", "{called}");
     running.hear("please call this customer");
     running.stop();
 
