@@ -204,7 +204,7 @@ pub struct Toolkit {
     pub service: Arc<Service>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// How many bytes the action may hold in memory, about.
+    /// How many bytes the action may hold in memory, about: a quarter of what the process may.
     pub memory_bytes: usize,
     /// Cancelled when the process is to stop at once.
     pub stop: CancellationToken,

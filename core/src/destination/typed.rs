@@ -91,10 +91,16 @@ pub trait TypedAction: fmt::Debug + Send + Sync + 'static {
     }
 
     /// As [`Action::init`].
+    ///
+    /// # Errors
+    /// As [`Action::init`].
     async fn init(&self, _toolkit: &Toolkit) -> Result<()> {
         Ok(())
     }
 
+    /// As [`Action::shutdown`].
+    ///
+    /// # Errors
     /// As [`Action::shutdown`].
     async fn shutdown(&self) -> Result<()> {
         Ok(())

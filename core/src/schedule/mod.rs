@@ -53,7 +53,7 @@ pub enum Wait {
 /// A pause that doubles with every attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The pause after the first failed attempt; at least 1 ms.
+    /// The pause after the first failed attempt; not zero, which would retry without end.
     pub initial: Duration,
     /// The longest pause; not less than `initial`.
     pub max: Duration,
