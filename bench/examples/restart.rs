@@ -1,5 +1,5 @@
-//! How long a store with a large log and many scattered live jobs takes to open, and how long appends
-//! wait while a segment with a large snapshot begins.
+//! How long a store with a large log and many scattered live jobs takes to open, how long its lane then takes to begin
+//! loading, and how long appends wait while a segment with a large snapshot begins.
 //!
 //! `cargo run --release -p blacksmith-bench --example restart -- FOLDER [GIB] [JOBS]`, by default 10 GiB
 //! and 1,000,000 jobs: every other of twice as many positions has failed on its own, with a time of its own.
@@ -11,14 +11,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use blacksmith_core::clock::Timestamp;
+use async_trait::async_trait;
+use blacksmith_core::clock::{Clock, SystemClock, Timestamp};
+use blacksmith_core::destination::{Action, Queue, Thens, Toolkit};
+use blacksmith_core::document::Documents;
 use blacksmith_core::event::{About, Draft, FormatId, Tally};
+use blacksmith_core::flow::Route;
+use blacksmith_core::gateway::Registry;
 use blacksmith_core::job::{Status, Transition};
 use blacksmith_core::log::{LogOptions, Retention, SystemDisk};
+use blacksmith_core::operate::{Operator, Plans};
 use blacksmith_core::position::{Position, Span};
+use blacksmith_core::query::{Actions, Query};
+use blacksmith_core::queue::BatchLimits;
+use blacksmith_core::schedule::PartialSchedule;
+use blacksmith_core::scheduler::{LaneSettings, Routing, start_lane};
+use blacksmith_core::source::{Format, Formats, Limits};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 const WAIT: Duration = Duration::from_secs(600);
 /// Events of one block, and bytes of each.
@@ -138,5 +150,59 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("opened in {took:?} with {failed} failed jobs");
         store.close()?;
     }
+    let (store, opened) = open(&folder)?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let began = tokio::runtime::Runtime::new()?.block_on(first_load(&store))?;
+    println!("opened in {opened:?}, and the lane's first load began {began:?} later");
+    store.close()?;
     Ok(())
+}
+
+/// Says when it is called first, and never ends.
+#[derive(Debug)]
+struct Patient(Arc<Notify>);
+
+#[async_trait]
+impl Action for Patient {
+    fn name(&self) -> &str {
+        "append"
+    }
+
+    async fn load(
+        &self,
+        _: &Toolkit,
+        _: &mut Queue,
+        _: &Thens,
+    ) -> blacksmith_core::error::Result<()> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// How long the lane takes from its start to its first load, which is of what had failed.
+async fn first_load(store: &Arc<dyn Store>) -> blacksmith_core::error::Result<Duration> {
+    let began = Arc::new(Notify::new());
+    let action: Arc<dyn Action> = Arc::new(Patient(Arc::clone(&began)));
+    let routes = [Route::between("shop", "lake/append")];
+    let clock: Arc<dyn Clock> = SystemClock::shared();
+    let documents: Arc<dyn Format> = Arc::new(Documents);
+    let formats: Arc<Formats> = Arc::new([(FormatId::JSON, documents)].into());
+    let query = Query::new(Arc::clone(store), Formats::default(), Actions::default());
+    let settings = LaneSettings {
+        toolkit: Toolkit::by_hand("lake/append", store.id(), Arc::clone(&clock)),
+        name: Arc::from("lake/append"),
+        schedule: PartialSchedule::default().settle(),
+        batch: BatchLimits::default(),
+        operator: Operator::new(query, Plans::new(), Arc::clone(&clock)),
+        routing: Arc::new(Routing::new(Arc::clone(store), &routes, "lake", &*action)),
+        limits: Limits::default(),
+        load: action.limits().settle(action.ordering()),
+        registry: Arc::new(Registry::default()),
+        default_version: None,
+        action,
+    };
+    let started = Instant::now();
+    let _lane = start_lane(store, &formats, &clock, settings)?;
+    began.notified().await;
+    Ok(started.elapsed())
 }

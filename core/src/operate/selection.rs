@@ -1,10 +1,13 @@
 //! Which jobs an order concerns.
 
+use std::collections::BTreeMap;
+
 use super::outcome::Unknown;
 use crate::error::{Error, Kind, Result};
 use crate::id::Id;
 use crate::job::{Command, Status};
 use crate::query::{Filter, Query, Selected};
+use crate::spans::Spans;
 
 /// Ids in one order, at most.
 const IDS_MAX: usize = 10_000;
@@ -47,10 +50,18 @@ impl Selection {
     pub(super) fn choose(&self, command: Command, query: &Query) -> Result<Chosen> {
         match self {
             Selection::Ids(ids) => by_id(ids, query),
-            Selection::Filter(filter) => Ok(Chosen {
-                lanes: query.select(&concerned(command, filter))?,
-                unknown: Vec::new(),
-            }),
+            Selection::Filter(filter) => {
+                let mut lanes = query.select(&concerned(command, filter))?;
+                if command == Command::Cancel {
+                    for selected in &mut lanes {
+                        spare(query, selected)?;
+                    }
+                }
+                Ok(Chosen {
+                    lanes,
+                    unknown: Vec::new(),
+                })
+            }
         }
     }
 }
@@ -70,6 +81,24 @@ fn concerned(command: Command, filter: &Filter) -> Filter {
         };
     }
     filter
+}
+
+/// Leaves out what of a batch in hand holds no job that was selected: no load is dropped for nothing.
+fn spare(query: &Query, selected: &mut Selected) -> Result<()> {
+    let mut batches: BTreeMap<_, Spans> = BTreeMap::new();
+    let pieces = selected.spans.iter();
+    for open in pieces.flat_map(|span| selected.lane.all(span)) {
+        if open.status == Status::Executing {
+            let batch = batches.entry((open.attempt, open.at));
+            batch.or_default().add(open.span);
+        }
+    }
+    for spans in batches.values() {
+        if query.jobs_in(&selected.lane, spans)? == 0 {
+            spans.iter().for_each(|span| selected.spans.remove(span));
+        }
+    }
+    Ok(())
 }
 
 fn by_id(ids: &[Id], query: &Query) -> Result<Chosen> {

@@ -87,10 +87,21 @@ impl Filing {
 
     /// Leaves out what of `span` has not been loaded yet.
     pub(super) fn claim(&mut self, span: Span) {
-        let next = self
-            .batch
-            .span()
-            .map_or(self.read_upto().next(), |own| own.first);
+        let next = self.next();
         self.claimed.add(Span::new(span.first.max(next), span.last));
+    }
+
+    /// Has what of `span` has not been loaded yet loaded in its turn; returns the rest, which had its turn.
+    pub(super) fn give_back(&mut self, span: Span) -> Span {
+        let next = self.next();
+        self.claimed
+            .remove(Span::new(span.first.max(next), span.last));
+        Span::new(span.first, span.last.min(next.previous()))
+    }
+
+    /// The first position that no load has been given.
+    fn next(&self) -> Position {
+        let gathered = self.batch.span();
+        gathered.map_or(self.read_upto().next(), |own| own.first)
     }
 }

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::load::Loaded;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::position::{Position, Span};
 use crate::spans::Spans;
@@ -20,6 +21,8 @@ pub(super) struct Hand {
     pub(super) decided: Spans,
     pub(super) events: u64,
     pub(super) attempt: u32,
+    /// When it was recorded as executing: it has this moment for itself among those in hand.
+    pub(super) at: Timestamp,
     /// Whether nothing may be loaded beside it.
     pub(super) alone: bool,
     /// Has it dropped.
@@ -61,6 +64,15 @@ impl Hands {
     /// Whether nothing is in hand.
     pub(super) fn is_empty(&self) -> bool {
         self.hands.is_empty()
+    }
+
+    /// The first moment from `now` on that no load in hand was recorded at: by that its parts are known after a crash.
+    pub(super) fn free_moment(&self, now: Timestamp) -> Timestamp {
+        let mut moment = now;
+        while self.hands.values().any(|hand| hand.at == moment) {
+            moment.0 += 1;
+        }
+        moment
     }
 
     /// Whether one more may begin where `max` are allowed.

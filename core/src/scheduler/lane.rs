@@ -198,6 +198,8 @@ pub fn start_lane(
     let counters = Arc::new(LaneCounters::default());
     let ordering = settings.action.ordering();
     let rate = settings.load.rate_limit;
+    let rows_max = settings.batch.rows_max;
+    let rows_max = rate.map_or(rows_max, |rate| rows_max.min(rate.burst()));
     let loader = Loader {
         store: Arc::clone(store),
         formats: Arc::clone(formats),
@@ -227,9 +229,7 @@ pub fn start_lane(
             schedule: settings.schedule,
         },
         limits: BatchLimits {
-            rows_max: rate.map_or(settings.batch.rows_max, |rate| {
-                settings.batch.rows_max.min(rate.burst())
-            }),
+            rows_max,
             ..settings.batch
         },
         load_limits: settings.load,
@@ -240,7 +240,7 @@ pub fn start_lane(
         stop: stop.clone(),
         counters: Arc::clone(&counters),
         hands: Hands::default(),
-        retries: Retries::new(ordering),
+        retries: Retries::new(ordering, rows_max),
         unknown: Spans::default(),
         held: Spans::default(),
         paused: paused(store.as_ref(), &name).is_some(),

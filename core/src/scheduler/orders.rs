@@ -1,7 +1,9 @@
 //! Operators' orders, carried out by the lane's own task between two of its loads' reports.
 
 use super::filing::Filing;
+use super::retries::Retry;
 use super::runner::Runner;
+use crate::destination::Ordering;
 use crate::error::{Error, Result};
 use crate::job::{Command, Transition};
 use crate::operate::{Ask, LaneOrder, Obeyed, decide, pieces};
@@ -53,7 +55,20 @@ impl Runner {
         self.held.remove(span);
         match command {
             Command::Retry | Command::Resume => {
-                self.wait_for(span, change.attempt, self.clock.elapsed());
+                // In order, what the lane has not come to yet does not go before what lies between.
+                let span = match self.rules.ordering {
+                    Ordering::Ordered => filing.give_back(span),
+                    Ordering::Unordered => span,
+                };
+                if !span.is_empty() {
+                    self.retries.push_pieces(Retry {
+                        span,
+                        attempts: change.attempt,
+                        due: self.clock.elapsed(),
+                        alone: false,
+                        batch: None,
+                    });
+                }
             }
             Command::Discard | Command::Cancel => {
                 filing.claim(span);

@@ -10,7 +10,6 @@
 //! its effect depends only on what is in it, and nothing behind it may go first.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::filing::Filing;
 use super::retries::Retry;
@@ -31,7 +30,7 @@ const CRASHES_MAX: u32 = 3;
 /// Why jobs are left as they are.
 const SPENT: &str = "the process ended during the last attempt that max_retries allows";
 
-/// What the spans of one batch have in common: the attempt and the moment.
+/// What the spans of one batch have in common: the attempt and the moment, which no two batches in hand share.
 type Batch = (u32, Option<Timestamp>);
 
 impl Runner {
@@ -41,9 +40,12 @@ impl Runner {
         let mut next = lane.settled_upto.next();
         let mut claimed = Spans::default();
         let mut executing: BTreeMap<Batch, Vec<Span>> = BTreeMap::new();
+        let (mut found, mut given_back) = (Vec::new(), Vec::new());
         for open in lane.open() {
             if open.span.first <= next {
                 next = next.max(open.span.last.next());
+            } else if self.has_its_turn(&open) {
+                continue;
             } else {
                 claimed.add(open.span);
             }
@@ -53,18 +55,29 @@ impl Runner {
                     batch.or_default().push(open.span);
                 }
                 Status::Awaiting if is_held(&open) => self.held.add(open.span),
-                Status::Failed | Status::Awaiting => {
-                    self.wait_for(open.span, open.attempt, now.elapsed)
-                }
+                // What an operator gave back was perhaps never in one batch.
+                Status::Awaiting => given_back.push(waiting(open.span, open.attempt, now)),
+                Status::Failed => found.push(waiting(open.span, open.attempt, now)),
                 Status::Unknown => self.hold_unknown(&open),
                 Status::Succeeded | Status::Discarded | Status::Acknowledged => {}
             }
         }
-        self.take_up(executing, now.elapsed).await?;
+        found.extend(self.take_up(executing, now).await?);
+        found.sort_unstable_by_key(|retry| retry.span.first);
+        self.retries.fill(found);
+        given_back
+            .into_iter()
+            .for_each(|retry| self.retries.push_pieces(retry));
         let schedule = &self.rules.schedule;
         self.timing = Timing::after(schedule, now);
         let store = &self.loader.store;
         Ok(Filing::new(store, next, claimed, self.limits))
+    }
+
+    /// Whether an operator gave jobs back to an ordered lane that had not come to them yet.
+    fn has_its_turn(&self, open: &OpenSpan) -> bool {
+        let is_ordered = self.rules.ordering == Ordering::Ordered;
+        is_ordered && open.status == Status::Awaiting && open.attempt == 0
     }
 
     fn hold_unknown(&mut self, open: &OpenSpan) {
@@ -72,15 +85,16 @@ impl Runner {
         self.unknown.add(open.span);
     }
 
-    /// Files what was in hand, by batch.
+    /// What becomes of what was in hand, by batch: what of it is to be loaded again.
     async fn take_up(
         &mut self,
         executing: BTreeMap<Batch, Vec<Span>>,
-        now: Duration,
-    ) -> Result<()> {
+        now: Now,
+    ) -> Result<Vec<Retry>> {
         let mut sizes = BTreeMap::new();
+        let mut again = Vec::new();
         let crashes = self.crashes(&executing, &mut sizes)?;
-        for (batch, spans) in executing {
+        for ((batch, spans), number) in executing.into_iter().zip(0..) {
             let attempts = batch.0;
             if self.is_spent(attempts) {
                 self.leave(&spans, attempts).await?;
@@ -93,14 +107,15 @@ impl Runner {
             });
             if is_suspect {
                 let jobs = sizes.get(&batch).copied().unwrap_or_default();
-                self.suspect(&spans, jobs, attempts, now).await?;
+                again.extend(self.suspect(&spans, jobs, attempts, now).await?);
             } else {
-                spans
-                    .into_iter()
-                    .for_each(|span| self.wait_for(span, attempts, now));
+                again.extend(spans.into_iter().map(|span| Retry {
+                    batch: Some(number),
+                    ..waiting(span, attempts, now)
+                }));
             }
         }
-        Ok(())
+        Ok(again)
     }
 
     /// Whether the attempts so far are all there may be.
@@ -170,23 +185,21 @@ impl Runner {
         spans: &[Span],
         jobs: u64,
         attempts: u32,
-        now: Duration,
-    ) -> Result<()> {
+        now: Now,
+    ) -> Result<Vec<Retry>> {
         if let [span] = spans
             && jobs == 1
         {
-            return self.quarantine(*span, attempts).await;
+            self.quarantine(*span, attempts).await?;
+            return Ok(Vec::new());
         }
         tracing::error!(lane = %self.name, spans = spans.len(), attempts, "the process ended again and again while this batch was executing: it is tried in parts, each alone");
-        for span in spans.iter().flat_map(|span| halves(*span, spans.len())) {
-            self.retries.push(Retry {
-                span,
-                attempts,
-                due: now,
-                alone: true,
-            });
-        }
-        Ok(())
+        let parts = spans.iter().flat_map(|span| halves(*span, spans.len()));
+        let parts = parts.map(|span| Retry {
+            alone: true,
+            ..waiting(span, attempts, now)
+        });
+        Ok(parts.collect())
     }
 
     async fn quarantine(&mut self, span: Span, attempts: u32) -> Result<()> {
@@ -206,6 +219,17 @@ impl Runner {
         self.unknown.add(span);
         let receipt = self.follower.record(&[held])?;
         self.until_durable(receipt).await
+    }
+}
+
+/// What is loaded again as soon as it may.
+fn waiting(span: Span, attempts: u32, now: Now) -> Retry {
+    Retry {
+        span,
+        attempts,
+        due: now.elapsed,
+        alone: false,
+        batch: None,
     }
 }
 

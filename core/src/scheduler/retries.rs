@@ -2,7 +2,8 @@
 //!
 //! An ordered lane tries its oldest span, as it was, and nothing else. In an unordered lane all that is due goes
 //! together, as Blacksmith has it: spans that are due and at the same attempt make one batch, with gaps between them.
-//! Everything costs the logarithm of what waits; neighbours that wait for the same become one.
+//! A batch that was in hand when the process ended goes by itself, as it was: whoever was loading it may know it again.
+//! Everything costs the logarithm of what waits; neighbours that wait for the same become one, as far as a batch may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) struct Retry {
     pub(super) due: Duration,
     /// Whether it is to be loaded while nothing else is, because the process may end of it.
     pub(super) alone: bool,
+    /// The batch that it was in when the process ended: it goes with nothing else, and its parts go together.
+    pub(super) batch: Option<u32>,
 }
 
 /// What is tried again together.
@@ -39,18 +42,20 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) struct Retries {
     ordering: Ordering,
+    /// Positions of a batch, at most, unless they are one span that was loaded as such before.
+    rows_max: u64,
     /// By first position; none overlap.
     waiting: BTreeMap<Position, Retry>,
     /// First positions by what may go together, then by when.
     due: BTreeMap<Kin, BTreeSet<(Duration, Position)>>,
 }
 
-/// What may go together: alone or not, and the attempts so far.
-type Kin = (bool, u32);
+/// What may go together: alone or not, the attempts so far, and the batch that it has to be again.
+type Kin = (bool, u32, Option<u32>);
 
 impl Retry {
     fn kin(&self) -> Kin {
-        (self.alone, self.attempts)
+        (self.alone, self.attempts, self.batch)
     }
 
     /// Whether `next` lies right behind and waits for the same.
@@ -63,9 +68,10 @@ impl Retry {
 }
 
 impl Retries {
-    pub(super) fn new(ordering: Ordering) -> Retries {
+    pub(super) fn new(ordering: Ordering, rows_max: u64) -> Retries {
         Retries {
             ordering,
+            rows_max,
             waiting: BTreeMap::new(),
             due: BTreeMap::new(),
         }
@@ -80,17 +86,58 @@ impl Retries {
         self.insert(joined);
     }
 
+    /// Adds what was never loaded as one span, in pieces that a batch may have.
+    pub(super) fn push_pieces(&mut self, retry: Retry) {
+        let mut rest = retry.span;
+        while !rest.is_empty() {
+            let span = Span::starting(rest.first, rest.len().min(self.rows_max.max(1)));
+            rest.first = span.last.next();
+            self.push(Retry { span, ..retry });
+        }
+    }
+
+    /// Adds all that a process finds when it begins, in order of position: so many at once cost little each.
+    pub(super) fn fill(&mut self, found: Vec<Retry>) {
+        if !self.waiting.is_empty() {
+            found.into_iter().for_each(|retry| self.push(retry));
+            return;
+        }
+        let mut all: Vec<Retry> = Vec::with_capacity(found.len());
+        for retry in found {
+            match all.last_mut() {
+                Some(last) if self.may_join(last, &retry) => last.span.last = retry.span.last,
+                _ => all.push(retry),
+            }
+        }
+        let mut due: BTreeMap<Kin, Vec<(Duration, Position)>> = BTreeMap::new();
+        for retry in &all {
+            let own = due.entry(retry.kin()).or_default();
+            own.push((retry.due, retry.span.first));
+        }
+        let due = due.into_iter();
+        self.due = due
+            .map(|(kin, own)| (kin, own.into_iter().collect()))
+            .collect();
+        let waiting = all.into_iter().map(|retry| (retry.span.first, retry));
+        self.waiting = waiting.collect();
+    }
+
+    fn may_join(&self, retry: &Retry, next: &Retry) -> bool {
+        let rows = retry.span.len() + next.span.len();
+        self.ordering == Ordering::Unordered && retry.joins(next) && rows <= self.rows_max
+    }
+
     /// `retry` together with the neighbours that wait for the same, which are taken out.
     fn joined(&mut self, mut retry: Retry) -> Retry {
         let before = self.waiting.range(..retry.span.first).next_back();
         if let Some(before) = before.map(|(_, before)| *before)
-            && before.joins(&retry)
+            && self.may_join(&before, &retry)
         {
             self.remove(before.span.first);
             retry.span.first = before.span.first;
         }
         let after = self.waiting.get(&retry.span.last.next()).copied();
-        if let Some(after) = after.filter(|after| retry.joins(after)) {
+        if let Some(after) = after.filter(|after| self.may_join(&retry, after)) {
             self.remove(after.span.first);
             retry.span.last = after.span.last;
         }
@@ -115,10 +162,10 @@ impl Retries {
         Some(retry)
     }
 
-    /// Takes what may be tried now, up to `rows_max` positions but for what is one span; what is to be
+    /// Takes what may be tried now, as many positions as a batch may have but for what is one span; what is to be
     /// loaded alone only when the lane is `idle`.
-    pub(super) fn take_due(&mut self, now: Duration, rows_max: u64, idle: bool) -> Option<Due> {
-        let (alone, attempts) = match self.ordering {
+    pub(super) fn take_due(&mut self, now: Duration, idle: bool) -> Option<Due> {
+        let kin = match self.ordering {
             Ordering::Ordered => {
                 let oldest = self.waiting.first_key_value()?.1;
                 let oldest = Some(*oldest).filter(|oldest| oldest.due <= now)?;
@@ -131,12 +178,13 @@ impl Retries {
             }
             Ordering::Unordered => self.earliest(now, idle)?,
         };
-        let kin = (alone, attempts);
+        let (alone, attempts, batch) = kin;
         let mut firsts = Vec::new();
         let mut rows = 0;
         for (due, first) in self.due.get(&kin).into_iter().flatten() {
             let own = self.waiting.get(first).map_or(0, |retry| retry.span.len());
-            let fits = rows + own <= rows_max && firsts.len() < SPANS_MAX && !alone;
+            let fits = rows + own <= self.rows_max && firsts.len() < SPANS_MAX;
+            let fits = !alone && (fits || batch.is_some());
             if *due > now || !(firsts.is_empty() || fits) {
                 break;
             }
@@ -155,7 +203,7 @@ impl Retries {
 
     /// The kin of which one is due first, among those that may run now.
     fn earliest(&self, now: Duration, idle: bool) -> Option<Kin> {
-        let firsts = self.due.iter().filter(|((alone, _), _)| idle || !alone);
+        let firsts = self.due.iter().filter(|((alone, ..), _)| idle || !alone);
         let firsts = firsts.filter_map(|(kin, due)| Some((due.first()?.0, *kin)));
         let (due, kin) = firsts.min()?;
         (due <= now).then_some(kin)
@@ -166,7 +214,7 @@ impl Retries {
         match self.ordering {
             Ordering::Ordered => self.waiting.first_key_value().map(|(_, oldest)| oldest.due),
             Ordering::Unordered => {
-                let may = self.due.iter().filter(|((alone, _), _)| idle || !alone);
+                let may = self.due.iter().filter(|((alone, ..), _)| idle || !alone);
                 let firsts = may.filter_map(|(_, due)| due.first());
                 firsts.map(|(due, _)| *due).min()
             }
@@ -175,7 +223,7 @@ impl Retries {
 
     /// Whether nothing new may be loaded before these.
     pub(super) fn hold(&self) -> bool {
-        let has_suspects = || self.due.keys().any(|(alone, _)| *alone);
+        let has_suspects = || self.due.keys().any(|(alone, ..)| *alone);
         match self.ordering {
             Ordering::Ordered => !self.waiting.is_empty(),
             // Whatever else were in hand would be suspected too if the process ended.
@@ -246,18 +294,20 @@ mod tests {
             attempts: 1,
             due: Duration::from_secs(due),
             alone: false,
+            batch: None,
         }
     }
 
     fn retries(ordering: Ordering) -> Retries {
-        let mut retries = Retries::new(ordering);
+        let mut retries = Retries::new(ordering, ALL);
         retries.push(retry(11, 5, 10));
         retries.push(retry(1, 5, 30));
         retries
     }
 
     fn take(retries: &mut Retries, now: u64, rows_max: u64) -> Option<Vec<(u64, u64)>> {
-        let due = retries.take_due(Duration::from_secs(now), rows_max, true)?;
+        retries.rows_max = rows_max;
+        let due = retries.take_due(Duration::from_secs(now), true)?;
         let spans = due.spans.iter().map(|span| (span.first.0, span.last.0));
         Some(spans.collect())
     }
@@ -303,12 +353,46 @@ mod tests {
     #[test]
     fn neighbours_that_wait_for_the_same_become_one_unless_order_counts() {
         for (ordering, spans) in [(Ordering::Unordered, 1), (Ordering::Ordered, 3)] {
-            let mut retries = Retries::new(ordering);
+            let mut retries = Retries::new(ordering, ALL);
             for first in [1, 3, 2] {
                 retries.push(retry(first, 1, 7));
             }
             assert_eq!(retries.waiting.len(), spans);
         }
+    }
+
+    #[test]
+    fn neighbours_become_no_more_than_a_batch_may_have_and_what_never_was_one_is_cut() {
+        for fills in [false, true] {
+            let mut retries = Retries::new(Ordering::Unordered, 10);
+            let found = (0..5).map(|at| retry(at * 4 + 1, 4, 0));
+            match fills {
+                true => retries.fill(found.collect()),
+                false => found.for_each(|own| retries.push(own)),
+            }
+            retries.push_pieces(retry(21, 25, 0));
+            let spans: Vec<_> = retries.waiting.values().map(|own| own.span.len()).collect();
+            assert!(spans.iter().all(|rows| *rows <= 10), "{spans:?}");
+            assert_eq!(spans.iter().sum::<u64>(), 45);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_in_hand_goes_as_it_was_and_with_nothing_else() {
+        let mut retries = Retries::new(Ordering::Unordered, 3);
+        let of = |first, count, batch| Retry {
+            batch,
+            ..retry(first, count, 0)
+        };
+        retries.fill(vec![
+            of(1, 2, Some(0)),
+            of(3, 2, Some(1)),
+            of(5, 2, Some(0)),
+            of(7, 1, None),
+        ]);
+        assert_eq!(take(&mut retries, 0, 3), Some(vec![(7, 7)]));
+        assert_eq!(take(&mut retries, 0, 3), Some(vec![(1, 2), (5, 6)]));
+        assert_eq!(take(&mut retries, 0, 3), Some(vec![(3, 4)]));
     }
 
     #[test]
@@ -320,7 +404,7 @@ mod tests {
         });
         assert!(retries.hold());
         let now = Duration::from_secs(10);
-        let busy = retries.take_due(now, ALL, false).map(|due| due.spans);
+        let busy = retries.take_due(now, false).map(|due| due.spans);
         assert_eq!(busy, Some(Spans::from(Span::starting(Position(11), 5))));
         assert_eq!(take(&mut retries, 10, ALL), Some(vec![(21, 22)]));
     }
@@ -345,13 +429,11 @@ mod tests {
 
     #[test]
     fn a_million_scattered_jobs_wait_and_go_together() {
-        let mut retries = Retries::new(Ordering::Unordered);
-        for at in 0..1_000_000 {
-            retries.push(retry(at * 2 + 1, 1, 10));
-        }
+        let mut retries = Retries::new(Ordering::Unordered, 100_000);
+        retries.fill((0..1_000_000).map(|at| retry(at * 2 + 1, 1, 10)).collect());
         let mut jobs = 0;
         let mut batches = 0;
-        while let Some(due) = retries.take_due(Duration::from_secs(10), 100_000, true) {
+        while let Some(due) = retries.take_due(Duration::from_secs(10), true) {
             jobs += due.spans.positions();
             batches += 1;
         }

@@ -118,7 +118,7 @@ impl Runner {
         self.hear_calendar();
         while self.may_begin() && self.pause().is_zero() {
             let (now, idle) = (self.clock.elapsed(), self.hands.is_empty());
-            if let Some(due) = self.retries.take_due(now, self.limits.rows_max, idle) {
+            if let Some(due) = self.retries.take_due(now, idle) {
                 let work = Work {
                     events: due.spans.positions(),
                     spans: due.spans,
@@ -229,7 +229,9 @@ impl Runner {
 
     /// Records the work as executing, and has it loaded once that is durable.
     fn begin(&mut self, work: Work, alone: bool) -> Result<()> {
-        let executing = self.transitions(&work.spans, Status::Executing, work.attempt);
+        let at = self.hands.free_moment(self.clock.now());
+        let mut executing = self.transitions(&work.spans, Status::Executing, work.attempt);
+        executing.iter_mut().for_each(|own| own.at = at);
         let receipt = self.follower.record(&executing)?;
         if let Some(pace) = &mut self.pace {
             pace.take(work.events);
@@ -240,6 +242,7 @@ impl Runner {
             decided: Spans::default(),
             events: work.events,
             attempt: work.attempt,
+            at,
             alone,
             cancel: cancel.clone(),
         };
@@ -311,6 +314,7 @@ impl Runner {
             attempts,
             due,
             alone: false,
+            batch: None,
         });
     }
 

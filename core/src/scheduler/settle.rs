@@ -1,10 +1,10 @@
 //! From what an action said to transitions of its jobs. Pure.
 //!
 //! Every job of the batch gets exactly one transition: the first report of it, else what `load`
-//! returned. An event that could not be decoded is discarded with its own reason, whatever the action
-//! said of it, unless its part of the batch failed: then that part is loaded again as it was, and
-//! the event is met again. Nothing follows it, because it was never in the queue that reports speak of. So a span that
-//! failed as a whole is tried again as a whole, under the name that an earlier attempt may have published.
+//! returned. An event that could not be decoded was never in the queue that reports speak of: it is discarded with its own
+//! reason, whatever the action said, and nothing follows it. Only what failed of an ordered action is loaded again as it
+//! was, and the event is met again: so a span that failed as a whole is tried again as a whole, under the name that an
+//! earlier attempt may have published.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ pub(super) fn settle(ended: &Ended<'_>, rules: &Rules) -> Settled {
         }
     }
     parts.decide_rest(&judge.unreported(ended.close));
-    parts.park(ended.parked);
+    parts.park(ended.parked, rules.ordering);
     settled.follows = parts.follows(ended.thens);
     settled.transitions = parts.into_transitions(ended);
     settled
@@ -282,19 +282,21 @@ impl Parts {
         }
     }
 
-    /// Discards what is parked, except in what failed.
-    fn park(&mut self, parked: &BTreeMap<Position, Error>) {
+    /// Discards what is parked, except in what failed in order. Nothing follows it.
+    fn park(&mut self, parked: &BTreeMap<Position, Error>, ordering: Ordering) {
         for (position, reason) in parked {
             let part = self.0.range_mut(..=*position).next_back();
-            let Some((_, (last, Some(decided)))) = part else {
-                continue;
-            };
-            if *last < *position || decided.status == Status::Failed {
+            if part.is_none_or(|(_, (last, _))| *last < *position) {
                 continue;
             }
             self.cut(*position);
             self.cut(position.next());
-            if let Some((_, Some(decided))) = self.0.get_mut(position) {
+            let Some((_, Some(decided))) = self.0.get_mut(position) else {
+                continue;
+            };
+            decided.then = None;
+            let comes_again = ordering == Ordering::Ordered && decided.status == Status::Failed;
+            if !comes_again {
                 *decided = Outcome::because(Status::Discarded, reason);
             }
         }

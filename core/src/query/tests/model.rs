@@ -680,7 +680,7 @@ fn names(only: &str) -> Names {
 
 fn cases() -> u32 {
     let asked = std::env::var("BLACKSMITH_MODEL_CASES");
-    asked.ok().and_then(|text| text.parse().ok()).unwrap_or(24)
+    asked.ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
 proptest! {

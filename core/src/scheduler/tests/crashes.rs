@@ -1,7 +1,13 @@
 //! A process that ends while it loads, again and again.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::*;
 use crate::destination::OnUnknown;
+use crate::log::LogOptions;
+use crate::log::sim::{Cut, SimDisk};
+use crate::store::log::LogStore;
 
 fn setup() -> Setup {
     Setup {
@@ -25,6 +31,80 @@ async fn what_was_in_hand_when_the_process_ended_is_loaded_again_at_once() {
         (again.span, again.attempt, again.at),
         (span(1, 10), 2, Duration::ZERO)
     );
+}
+
+/// Scenario 21
+#[tokio::test(start_paused = true)]
+async fn batches_that_were_in_hand_together_come_back_each_as_it_was() {
+    let with = || {
+        let mut setup = setup();
+        setup.limits.max_concurrency = Some(3);
+        setup
+    };
+    let never = || Turn::Wait(Arc::new(Notify::new()));
+    let mut lab = with().turns([never(), never(), never()]).open();
+    lab.append(28);
+    for _ in 0..2 {
+        lab.next().await;
+    }
+    let third = lab.next().await;
+    assert_eq!((third.span, third.at.as_secs()), (span(21, 28), 10));
+    let store = Arc::clone(&lab.store);
+    drop(lab);
+    let mut lab = with().open_over(store);
+    for expected in [span(1, 10), span(11, 20), span(21, 28)] {
+        let again = lab.next().await;
+        assert_eq!((again.span, again.attempt), (expected, 2));
+    }
+}
+
+/// A store on `disk`, as a process finds it.
+fn store_on(disk: &SimDisk) -> Arc<dyn Store> {
+    let options = LogOptions {
+        segment_bytes: 1 << 20,
+        ..LogOptions::default()
+    };
+    let retention = Retention::default();
+    let opened = LogStore::open(Path::new("/store"), options, disk.shared(), retention);
+    Arc::new(opened.unwrap().0)
+}
+
+/// Scenario 22
+#[tokio::test(start_paused = true)]
+async fn what_a_sink_took_before_a_crash_comes_again_under_the_same_name_and_is_taken_once() {
+    for ordering in [Ordering::Unordered, Ordering::Ordered] {
+        let disk = SimDisk::default();
+        let open = |turns: Vec<Turn>| {
+            let setup = Setup {
+                ordering,
+                ..setup()
+            };
+            setup.turns(turns).open_over(store_on(&disk))
+        };
+        let never = || Turn::Wait(Arc::new(Notify::new()));
+        // What the sink has, by the name of the load that brought it.
+        let mut sink = BTreeMap::new();
+        let mut lab = open(vec![never()]);
+        lab.append(30);
+        for crash in 0..3 {
+            // It has the last of these, and the power goes before it can say so.
+            for _ in 0..=crash.min(1) {
+                let seen = lab.next().await;
+                let took = (seen.span, seen.numbers);
+                let before = sink.insert(seen.span.first, took.clone());
+                assert!(before.is_none_or(|before| before == took));
+            }
+            disk.power_cycle(Cut::Nothing);
+            lab = open(vec![Turn::Succeed, never()]);
+        }
+        assert_eq!((sink.len(), lab.next().await.attempt), (3, 2));
+        lab.lane.flush(Position(30)).await.unwrap();
+        let taken: Vec<i64> = sink
+            .into_values()
+            .flat_map(|(_, numbers)| numbers)
+            .collect();
+        assert_eq!(taken, (1..=30).collect::<Vec<_>>(), "{ordering:?}");
+    }
 }
 
 /// Scenario 23

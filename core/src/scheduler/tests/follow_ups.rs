@@ -306,7 +306,7 @@ fn children(house: &House) -> Vec<(u32, u64, String)> {
     children
 }
 
-/// Scenario 22 Scenario 32
+/// Scenario 32
 #[tokio::test(start_paused = true)]
 async fn wherever_a_crash_cuts_the_log_each_follow_up_is_there_exactly_once_in_the_end() {
     let dir = tempfile::tempdir().unwrap();

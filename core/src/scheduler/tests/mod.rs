@@ -7,13 +7,14 @@ mod crashes;
 mod failures;
 mod follow_ups;
 mod limits;
+mod model;
 mod orders;
 mod restarts;
 mod retention;
 mod torn;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{self, AtomicI64};
+use std::sync::atomic::{self, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 

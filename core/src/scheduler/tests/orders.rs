@@ -178,6 +178,46 @@ async fn a_cancelled_job_has_its_load_dropped_and_the_others_of_it_loaded_again(
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_load_is_dropped_for_a_cancel_that_meets_none_of_its_jobs() {
+    let told = Arc::new(Notify::new());
+    let mut lab = realtime().turns([Turn::Wait(Arc::clone(&told))]).open();
+    lab.append(4);
+    lab.append_others(2);
+    lab.append(6);
+    let seen = lab.next().await;
+    assert_eq!((seen.span, seen.events), (span(1, 12), 10));
+    assert_eq!(lab.changed(Command::Cancel, at(5, 6)).await, 0);
+    told.notify_one();
+    lab.settled(12).await;
+    let expected = [(1, 12, Status::Executing, 1), (1, 12, Status::Succeeded, 1)];
+    assert_eq!(lab.history(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_given_back_at_once_come_in_batches_also_after_a_restart() {
+    for ordering in [Ordering::Unordered, Ordering::Ordered] {
+        let with = || Setup {
+            ordering,
+            ..quiet()
+        };
+        let mut lab = with().open();
+        let all = [Pattern::new("lake/*")];
+        lab.operator.pause(&all, None).await.unwrap();
+        lab.append(25);
+        lab.order(Command::Discard, everything()).await.unwrap();
+        assert_eq!(lab.changed(Command::Retry, everything()).await, 25);
+        let store = Arc::clone(&lab.store);
+        drop(lab.lane);
+        lab = with().open_over(store);
+        lab.operator.resume(&all).await.unwrap();
+        lab.lane.flush(Position(25)).await.unwrap();
+        for expected in [span(1, 10), span(11, 20), span(21, 25)] {
+            assert_eq!(lab.next().await.span, expected, "{ordering:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_discarded_while_it_executes_stays_so_whatever_its_load_reports() {
     let told = Arc::new(Notify::new());
     let mut lab = realtime().turns([Turn::Wait(Arc::clone(&told))]).open();
@@ -241,6 +281,25 @@ async fn an_ordered_action_is_paused_as_a_whole_or_not_at_all() {
         [span(1, 2), span(4, 5)],
         "its loads are one span each"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordered_action_loads_what_it_is_given_back_in_its_turn_also_after_a_restart() {
+    for restarts in [false, true] {
+        let mut lab = Setup::default().hourly().open();
+        lab.has_begun().await;
+        lab.append(9);
+        assert_eq!(lab.changed(Command::Discard, at(5, 7)).await, 3);
+        assert_eq!(lab.changed(Command::Retry, at(5, 6)).await, 2);
+        if restarts {
+            let store = Arc::clone(&lab.store);
+            lab.lane.stop().await.unwrap();
+            lab = Setup::default().hourly().open_over(store);
+        }
+        lab.lane.flush(Position(10)).await.unwrap();
+        let spans = [lab.next().await.span, lab.next().await.span];
+        assert_eq!(spans, [span(2, 6), span(8, 10)], "restarted: {restarts}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
