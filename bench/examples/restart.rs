@@ -152,8 +152,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (store, opened) = open(&folder)?;
     let store: Arc<dyn Store> = Arc::new(store);
+    let started = Instant::now();
+    store
+        .append(source, block())
+        .map_err(|_| "refused")?
+        .wait(WAIT)?;
+    let appended = started.elapsed();
     let began = tokio::runtime::Runtime::new()?.block_on(first_load(&store))?;
-    println!("opened in {opened:?}, and the lane's first load began {began:?} later");
+    println!(
+        "opened in {opened:?}; one block durable in {appended:?}; the lane's first load began {began:?} later"
+    );
     store.close()?;
     Ok(())
 }
