@@ -159,6 +159,10 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
 
     fn find(document: &str, pointers: &[&str]) -> Vec<Option<String>> {
@@ -221,6 +225,42 @@ mod tests {
         }
         for text in ["a", "/~", "/~2", "/a~", "/é~é", &"/a".repeat(33)] {
             assert!(Pointer::parse(text).is_err(), "{text}");
+        }
+    }
+
+    /// Any document of a few levels, with keys that meet.
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let key = prop_oneof!["[ab0~/]{0,2}", any::<String>()];
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((key, inner), 0..4).prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// However it is written, and wherever one looks.
+        #[test]
+        fn a_pointer_finds_what_a_parser_finds(
+            document in document(),
+            parts in vec("[ab0~/]{0,2}", 0..4),
+            is_pretty in any::<bool>(),
+        ) {
+            let text = match is_pretty {
+                true => serde_json::to_string_pretty(&document),
+                false => serde_json::to_string(&document),
+            };
+            let (text, pointer) = (text.unwrap(), Pointer(parts));
+            let found = Pointers::of([&pointer]).find_in(&text).pop().unwrap();
+            let found: Option<Value> = found.map(|raw| serde_json::from_str(raw).unwrap());
+            prop_assert_eq!(found.as_ref(), document.pointer(&pointer.to_string()));
         }
     }
 }

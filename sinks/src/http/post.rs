@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::chunk::{Chunk, Chunks, Form};
 use super::client::Client;
 use super::options::HttpOptions;
+use super::template::Template;
 use super::verdict::{Judge, Verdict};
 
 /// Sends jobs to an endpoint.
@@ -81,9 +82,16 @@ fn secrets(options: &HttpOptions) -> Vec<String> {
     let headers = options.headers.iter().chain(&options.basic);
     let basic = options.basic.as_ref();
     let basic = basic.map(|(user, password)| password.basic(user));
+    // Of headers that jobs fill, what stands between the places.
+    let filled = options.job_headers.iter();
+    let filled: Vec<Secret> = filled
+        .filter_map(|(_, value)| Template::parse(value.expose()).ok())
+        .map(|template| Secret::new(template.plain(" ")))
+        .collect();
     let values = headers
         .map(|(_, value)| value)
         .chain(&basic)
+        .chain(&filled)
         .map(Secret::expose);
     let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
     let query = options

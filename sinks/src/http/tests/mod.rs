@@ -286,7 +286,7 @@ async fn a_job_says_where_its_request_goes_and_what_is_in_its_headers() {
 #[tokio::test]
 async fn who_asks_is_said_by_password_and_configured_headers_go_before_our_own() {
     let answers =
-        vec![Answer::status(401).body("you sent l0ngpassword, or YWRhOmwwbmdwYXNzd29yZA==")];
+        vec![Answer::status(401).body("you sent l0ngpassword, YWRhOmwwbmdwYXNzd29yZA== or s1gn")];
     let server = Server::start(answers).await;
     let mut options = options(&server);
     options.basic = Some(("ada".into(), "l0ngpassword".to_owned().into()));
@@ -294,9 +294,12 @@ async fn who_asks_is_said_by_password_and_configured_headers_go_before_our_own()
         "Content-Type".into(),
         "application/vnd.api+json".to_owned().into(),
     )];
+    options.job_headers = vec![("X-Signed".into(), "s1gn {id}".to_owned().into())];
     let loaded = load(&*action(&options), jobs(1, 1), 1).await;
     let told = error(&loaded.thens[0]);
-    assert!(!told.contains("l0ng") && !told.contains("YWRh"), "{told}");
+    for secret in ["l0ng", "YWRh", "s1gn"] {
+        assert!(!told.contains(secret), "{told}");
+    }
     let seen = server.seen().remove(0);
     let authorization = seen.header("authorization");
     assert_eq!(
