@@ -68,3 +68,72 @@ impl Actions {
         self.default_versions.get(destination).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::destination::{Action, Queue, Thens, Toolkit};
+    use crate::error::Result;
+    use crate::event::{About, SchemaId, SourceId};
+
+    /// A destination whose action is asked about each document.
+    #[derive(Debug)]
+    struct Crm;
+
+    impl Destination for Crm {
+        fn name(&self) -> &str {
+            "crm"
+        }
+
+        fn actions(&self) -> Vec<Arc<dyn Action>> {
+            vec![Arc::new(Register)]
+        }
+    }
+
+    #[derive(Debug)]
+    struct Register;
+
+    #[async_trait]
+    impl Action for Register {
+        fn name(&self) -> &str {
+            "register"
+        }
+
+        fn marshals(&self) -> bool {
+            true
+        }
+
+        async fn load(&self, _: &Toolkit, _: &mut Queue, _: &Thens) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn documents_are_jobs_of_an_action_that_marshals_only_where_it_is_called() {
+        let versions = Versions {
+            known: [(Arc::from("v2"), None)].into(),
+            default: Some(Arc::from("v2")),
+        };
+        let routed = Actions::routed(vec![Route::between("web", "crm")]);
+        let schema = |calls: Arc<[Arc<str>]>| Schema {
+            id: SchemaId(1),
+            source: SourceId(1),
+            about: About::documents(Arc::from("signup"), None, calls, false),
+        };
+        let (called, passed_over) = (
+            schema([Arc::from("crm/register")].into()),
+            schema([].into()),
+        );
+        let known = routed.clone().of(&Crm, &versions);
+        let leads = |actions: &Actions, schema| actions.leads("web", schema, "crm/register");
+        assert!(leads(&known, &called) && !leads(&known, &passed_over));
+        assert!(
+            leads(&routed, &passed_over),
+            "of what marshals nothing was known"
+        );
+        assert_eq!(known.default_version("crm/register").as_deref(), Some("v2"));
+        assert_eq!(known.default_version("erp/register"), None);
+    }
+}
