@@ -2,6 +2,10 @@
 //!
 //! A thin layer: records in, frames out ([`super::record`] has the forms), and the
 //! [`catalog`](super::catalog) as the log's fold. The log gives order, positions and durability.
+//! `blocks` reads events out of it, `stage` writes what may never be committed.
+
+mod blocks;
+mod stage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,24 +16,24 @@ use bytes::Bytes;
 use super::catalog::{Catalog, Lane};
 use super::follow::{Following, Reopen};
 use super::purge::{Purge, Purged, ripe};
-use super::record::{
-    Decoder, Encoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, KIND_TRANSITIONS,
-    Record,
-};
+use super::record::{EventsHead, KIND_FOLLOW_UP, KIND_TRANSITIONS, Record};
 use super::tail::{Entrance, Tail};
 use super::{Blocks, Changes, FOLLOW_UPS, Stage, Statistics, Store};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{
-    About, Block, Commit, Draft, Excluded, LaneId, Refusal, Schema, SchemaId, SourceId,
-    StateChange, StoreId, Tally,
+    About, Draft, LaneId, Refusal, Schema, SchemaId, SourceId, StateChange, StoreId,
 };
 use crate::job::Transition;
 use crate::log::{
-    self, AppendError, Disk, Durable, Fold, Frame, FrameRef, Frozen, Log, LogOptions, ReadOnlyLog,
-    Receipt, Recovery, Retention, StagedReader, Written,
+    self, AppendError, Disk, Durable, Fold, FrameRef, Frozen, Log, LogOptions, Receipt, Recovery,
+    Retention,
 };
 use crate::position::{Position, Span};
+
+use blocks::Origin;
+pub(super) use blocks::block_of;
+use stage::LogStage;
 
 /// How long a small record waits for room in the log before it is an error.
 const ROOM_WAIT: Duration = Duration::from_secs(60);
@@ -74,41 +78,6 @@ pub struct LogStore {
     retention: Retention,
     /// Where lanes begin to follow; none when nobody writes.
     entrance: Option<Entrance>,
-}
-
-/// Where the frames are: a log that this process writes, or one that it only looks at.
-#[derive(Debug, Clone)]
-enum Origin {
-    Own(Log<Catalog>),
-    ReadOnly(Arc<ReadOnlyLog<Catalog>>),
-}
-
-impl Origin {
-    fn blocks(&self, from: Position) -> Box<dyn Blocks> {
-        let reader = self
-            .reader(from)
-            .want(&[KIND_EVENTS, KIND_COMMIT, KIND_FOLLOW_UP]);
-        Box::new(LogBlocks {
-            origin: self.clone(),
-            reader,
-            from,
-            staged: None,
-        })
-    }
-
-    fn reader(&self, from: Position) -> log::Reader {
-        match self {
-            Origin::Own(log) => log.reader(from),
-            Origin::ReadOnly(log) => log.reader(from),
-        }
-    }
-
-    fn segment_reader(&self, segment: u64) -> Result<log::Reader> {
-        match self {
-            Origin::Own(log) => log.segment_reader(segment),
-            Origin::ReadOnly(log) => log.segment_reader(segment),
-        }
-    }
 }
 
 impl LogStore {
@@ -250,6 +219,14 @@ fn refuse<T>(error: AppendError, given_back: T) -> Refusal<T> {
         AppendError::Full => Refusal::Full(Box::new(given_back)),
         other => Refusal::Failed(other.into()),
     }
+}
+
+/// What a frame can count.
+pub(super) fn event_count(count: u64) -> Result<u32> {
+    u32::try_from(count).map_err(|_| {
+        Error::refused(format!("a transaction of {count} events"))
+            .help("one transaction has at most 4,294,967,295; write it in several")
+    })
 }
 
 impl Store for LogStore {
@@ -558,201 +535,5 @@ impl Store for LogStore {
             Origin::Own(log) => log.clone().close(),
             Origin::ReadOnly(_) => Ok(()),
         }
-    }
-}
-
-#[derive(Debug)]
-struct LogStage {
-    log: Log<Catalog>,
-    source: SourceId,
-    stage: log::Stage,
-    /// What was pushed, chunk after chunk. Not merged: a transaction can have millions of groups,
-    /// and to look each of them up would take the square of that.
-    tally: Vec<Tally>,
-}
-
-impl Stage for LogStage {
-    fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>> {
-        let mut head = Encoder::default();
-        head.u32(0);
-        head.tally(tally);
-        let count = tally.iter().map(|tally| tally.count).sum();
-        let pushed = self.stage.push(count, &[head.finish(), body.clone()]);
-        pushed.map_err(|error| refuse(error, body))?;
-        self.tally.extend_from_slice(tally);
-        Ok(())
-    }
-
-    fn bytes(&self) -> u64 {
-        self.stage.bytes()
-    }
-
-    fn commit(
-        mut self: Box<Self>,
-        commit: Commit,
-    ) -> Result<Receipt, Refusal<(Box<dyn Stage>, Commit)>> {
-        let kept: Vec<Tally> = commit.excluded.kept(&self.tally).copied().collect();
-        let count = event_count(commit.excluded.remaining(&self.tally))?;
-        let record = Record::Commit {
-            events: EventsHead {
-                source: self.source,
-                format: commit.format,
-                received_at: commit.received_at,
-                tally: by_schema(&kept),
-                envelope: commit.envelope.clone(),
-                state: commit.state.clone(),
-            },
-            excluded: commit.excluded.clone(),
-        };
-        let committed = self
-            .log
-            .commit(&mut self.stage, record.kind(), count, &[record.encode()]);
-        committed.map_err(|error| match error {
-            AppendError::Full => Refusal::Full(Box::new((self as Box<dyn Stage>, commit))),
-            other => Refusal::Failed(other.into()),
-        })
-    }
-}
-
-/// What a frame can count.
-pub(super) fn event_count(count: u64) -> Result<u32> {
-    u32::try_from(count).map_err(|_| {
-        Error::refused(format!("a transaction of {count} events"))
-            .help("one transaction has at most 4,294,967,295; write it in several")
-    })
-}
-
-/// Groups matter inside the chunks only: the commit says how many events of which schema.
-fn by_schema(tally: &[Tally]) -> Vec<Tally> {
-    let mut merged: Vec<Tally> = Vec::new();
-    for part in tally {
-        match merged.iter_mut().find(|own| own.schema == part.schema) {
-            Some(own) => own.count += part.count,
-            None => merged.push(Tally { group: 0, ..*part }),
-        }
-    }
-    merged
-}
-
-/// Reads blocks: frames of events as they are, committed staged files chunk by chunk.
-struct LogBlocks {
-    origin: Origin,
-    reader: log::Reader,
-    from: Position,
-    staged: Option<StagedBlocks>,
-}
-
-struct StagedBlocks {
-    chunks: StagedReader,
-    head: EventsHead,
-    excluded: Arc<Excluded>,
-    whole: Span,
-    next: Position,
-}
-
-impl Blocks for LogBlocks {
-    fn next(&mut self) -> Result<Option<Block>> {
-        loop {
-            if let Some(staged) = &mut self.staged {
-                match staged.next()? {
-                    Some(block) if block.span().is_some_and(|span| span.last >= self.from) => {
-                        return Ok(Some(block));
-                    }
-                    Some(_) => continue,
-                    None => self.staged = None,
-                }
-            }
-            let Some(frame) = self.reader.next()? else {
-                return Ok(None);
-            };
-            if frame.count == 0 || frame.span().last < self.from {
-                continue;
-            }
-            let (record, body) = Record::decode(frame.kind, &frame.body)?;
-            match record {
-                Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
-                    return Ok(Some(block(head, frame.first, frame.count, body)));
-                }
-                Record::Commit { events, excluded } => {
-                    self.staged = Some(self.staged(events, excluded, &frame)?);
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-impl LogBlocks {
-    fn staged(&self, head: EventsHead, excluded: Excluded, frame: &Frame) -> Result<StagedBlocks> {
-        let mut chunks = match &self.origin {
-            Origin::Own(log) => log.staged(frame)?,
-            Origin::ReadOnly(log) => log.staged(frame)?,
-        };
-        let mut next = frame.first;
-        if excluded == Excluded::default() && self.from > next {
-            // Whole chunks before the position asked for need not be read.
-            next = next.plus(chunks.skip(self.from.since(next))?);
-        }
-        let excluded = Arc::new(excluded);
-        Ok(StagedBlocks {
-            chunks,
-            head,
-            excluded,
-            whole: frame.span(),
-            next,
-        })
-    }
-}
-
-impl StagedBlocks {
-    fn next(&mut self) -> Result<Option<Block>> {
-        let Some(chunk) = self.chunks.next()? else {
-            return Ok(None);
-        };
-        let mut whole = Decoder::new(chunk.body);
-        let mut head = Decoder::new(whole.bytes()?);
-        let tally = head.tally()?;
-        let count = event_count(self.excluded.remaining(&tally))?;
-        let first = self.next;
-        self.next = first.plus(u64::from(count));
-        Ok(Some(Block {
-            source: self.head.source,
-            format: self.head.format,
-            received_at: self.head.received_at,
-            first,
-            count,
-            transaction: Some(self.whole),
-            tally: Arc::from(tally),
-            excluded: Arc::clone(&self.excluded),
-            envelope: self.head.envelope.clone(),
-            body: whole.rest(),
-        }))
-    }
-}
-
-/// The block that a frame of events holds, as it was appended: its head is a part of its own.
-pub(super) fn block_of(written: Written) -> Option<Block> {
-    let mut parts = written.parts.into_iter();
-    let (head, body) = (parts.next()?, parts.next()?);
-    match Record::decode(written.kind, &head).ok()?.0 {
-        Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
-            Some(block(head, written.first, written.count, body))
-        }
-        _ => None,
-    }
-}
-
-fn block(head: EventsHead, first: Position, count: u32, body: Bytes) -> Block {
-    Block {
-        source: head.source,
-        format: head.format,
-        received_at: head.received_at,
-        first,
-        count,
-        transaction: None,
-        tally: Arc::from(head.tally),
-        excluded: Arc::default(),
-        envelope: head.envelope,
-        body,
     }
 }
