@@ -55,10 +55,8 @@ async fn loads(pubsub: Option<Arc<dyn PubSub>>, store: &Arc<dyn Store>) {
     }
     let (application, run) = (Arc::new(builder.build().unwrap()), Run::default());
     let running = start(&application, &run);
-    let has = |what: &str| diary.entries().iter().any(|entry| entry.starts_with(what));
-    while !(has("now of") && has("later of")) {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    diary.has(|entry| entry.starts_with("now of")).await;
+    diary.has(|entry| entry.starts_with("later of")).await;
     run.stop.cancel();
     running.await.unwrap().unwrap();
 }

@@ -1,6 +1,6 @@
 //! Hooks of all four: who is called when, and what happens when one fails.
 
-use std::sync::Mutex;
+use tokio::sync::watch;
 
 use super::*;
 use crate::json::Json;
@@ -11,7 +11,7 @@ use crate::source::{Event, ExtractCron, Mode, Source, Trigger};
 /// Everything that was called, in order, and what fails.
 #[derive(Debug, Default)]
 pub(super) struct Diary {
-    entries: Mutex<Vec<String>>,
+    entries: watch::Sender<Vec<String>>,
     fails: Vec<&'static str>,
 }
 
@@ -25,7 +25,7 @@ impl Diary {
 
     fn note(&self, entry: String) -> Result<()> {
         let fails = self.fails.contains(&&*entry);
-        self.entries.lock().unwrap().push(entry);
+        self.entries.send_modify(|entries| entries.push(entry));
         match fails {
             true => Err(Error::unavailable("no connection")),
             false => Ok(()),
@@ -33,7 +33,14 @@ impl Diary {
     }
 
     pub(super) fn entries(&self) -> Vec<String> {
-        self.entries.lock().unwrap().clone()
+        self.entries.borrow().clone()
+    }
+
+    /// Returns when some entry is as asked for.
+    pub(super) async fn has(&self, wanted: impl Fn(&str) -> bool) {
+        let mut entries = self.entries.subscribe();
+        let found = entries.wait_for(|entries| entries.iter().any(|entry| wanted(entry)));
+        found.await.unwrap();
     }
 }
 
@@ -268,10 +275,7 @@ async fn a_tick_of_a_cron_trigger_is_loaded_by_the_action_it_is_routed_to() {
     let application = Arc::new(application(&diary));
     let run = Run::default();
     let running = start(&application, &run);
-    let loaded = || diary.entries().iter().any(|entry| entry.contains(" of "));
-    while !loaded() {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    diary.has(|entry| entry.contains(" of ")).await;
     run.stop.cancel();
     running.await.unwrap().unwrap();
     let entries = diary.entries();
