@@ -9,7 +9,9 @@ use blacksmith_core::error::{Error, Result};
 
 use crate::blocking::blocking;
 use crate::catalog::{Patterns, TableInfo, ensure_publication, find_slot, take_over_slot};
-use crate::connection::{NewSlot, ReplicationConnection, SqlClient, SystemIdentity};
+use crate::connection::{
+    During, NewSlot, Refusal, ReplicationConnection, SqlClient, SystemIdentity, Waker, refusal_of,
+};
 use crate::options::{PostgresOptions, Snapshot};
 use crate::scout::Scout;
 use crate::snapshot::{Described, Snapshots, Wave};
@@ -20,6 +22,8 @@ use crate::tables::remember;
 const SLOT_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long the server may take to let go of a slot whose creation we gave up.
 const OWN_SLOT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many times the slot is made when a dying connection of ours comes in between.
+const OWN_SLOT_ATTEMPTS: u32 = 3;
 /// How often it is looked whether it did.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a record of the set-up may take to become durable.
@@ -50,8 +54,7 @@ pub(crate) async fn prepare(
     for table in &published.left_out {
         tracing::warn!(table = %format!("{}.{}", table.namespace, table.name), why = table.why, fix = %table.fix, "table left out of the publication");
     }
-    clear_own_slot(&client, options, door).await?;
-    let (identity, wave) = create_slot(options).await?;
+    let (identity, wave) = own_slot(&client, options, door).await?;
     let wanted = |table: &TableInfo| patterns.matches(&table.namespace, &table.name);
     let described = copier.describe(&wave, wanted).await?;
     let mut tables = Snapshots::begin(&described, wave.lsn);
@@ -77,6 +80,29 @@ fn same_slot(slot: &SlotState, options: &PostgresOptions) -> Result<()> {
     );
     Err(Error::refused(what)
         .help("correct `slot`, or point `store.path` and the destinations at empty folders"))
+}
+
+/// The slot, made by us. The server may obey the last command of a killed predecessor after we have
+/// looked; what it made is cleared away then, as what it had made before.
+async fn own_slot(
+    client: &SqlClient,
+    options: &PostgresOptions,
+    door: &Door,
+) -> Result<(SystemIdentity, Wave)> {
+    let mut attempts = 1..OWN_SLOT_ATTEMPTS;
+    loop {
+        clear_own_slot(client, options, door).await?;
+        match create_slot(options).await {
+            Err(error) if is_there(&error, &options.slot) && attempts.next().is_some() => {
+                tracing::warn!(error = %error.report(), "a slot of our own appeared late; it is made again");
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_there(error: &Error, slot: &str) -> bool {
+    refusal_of(error, During::Slot(slot)) == Some(Refusal::SlotExists)
 }
 
 /// A slot of our name that this store never read is somebody else's, unless we were interrupted
@@ -115,10 +141,11 @@ async fn drop_own_slot(client: &SqlClient, options: &PostgresOptions, name: &str
             && take_over_slot(client, name, &options.connect.application_name).await?;
         if !ours || Instant::now() >= deadline {
             let (connect, slot) = (options.connect.clone(), name.to_owned());
-            return blocking(move |waker| {
-                ReplicationConnection::connect(&connect, waker)?.drop_slot(&slot)
-            })
-            .await;
+            let drop_it = move |waker: &Waker| {
+                let mut connection = ReplicationConnection::connect(&connect, waker)?;
+                connection.drop_slot(&slot).map(drop) // it may have gone since we looked
+            };
+            return blocking(drop_it).await;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

@@ -8,7 +8,7 @@ use postgres_protocol::message::frontend;
 use super::lsn::Lsn;
 use super::message::{Row, garbled};
 use super::quote::{identifier, literal};
-use super::refusal::During;
+use super::refusal::{During, Refusal, refusal_of};
 use super::replication::{ANSWER_TIMEOUT, ReplicationConnection};
 use super::waker::Waker;
 use super::wire::Wire;
@@ -100,14 +100,20 @@ impl ReplicationConnection {
         ))
     }
 
-    /// Drops the slot of exactly this name.
+    /// Drops the slot of exactly this name; false when there is none, as when a temporary one went with
+    /// its connection a moment ago.
     ///
     /// # Errors
-    /// [`super::Refusal::SlotMissing`], [`super::Refusal::SlotInUse`], or what else the server refuses.
-    pub fn drop_slot(&mut self, name: &str) -> Result<()> {
+    /// [`super::Refusal::SlotInUse`], or what else the server refuses.
+    pub fn drop_slot(&mut self, name: &str) -> Result<bool> {
         check_slot_name(name)?;
         let sql = format!("DROP_REPLICATION_SLOT {}", identifier(name));
-        self.run(&sql, During::Slot(name), ANSWER_TIMEOUT).map(drop)
+        let during = During::Slot(name);
+        match self.run(&sql, during, ANSWER_TIMEOUT) {
+            Ok(_) => Ok(true),
+            Err(error) if refusal_of(&error, during) == Some(Refusal::SlotMissing) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves a slot on to `to`, past whatever is there, within `timeout`. A temporary slot obeys only the

@@ -354,8 +354,11 @@ fn a_slot_is_described_and_taken_over_only_by_its_own_application() {
     blacksmith_tests::wait::until(PATIENCE, "the slot to be free", || {
         find().unwrap().active_pid.is_none().then_some(())
     });
-    replication(&db.url()).drop_slot(&name).unwrap();
+    let mut connection = replication(&db.url());
+    assert!(connection.drop_slot(&name).unwrap());
     assert_eq!(find(), None);
+    let again = connection.drop_slot(&name);
+    assert!(!again.unwrap(), "what has gone by itself is no failure");
 }
 
 #[test]

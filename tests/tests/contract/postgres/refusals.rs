@@ -164,13 +164,6 @@ fn a_missing_slot_a_missing_publication_and_a_strange_slot_are_told_apart() {
         "{}",
         error.report()
     );
-    let error = replication(&db.url())
-        .drop_slot("no_such_slot")
-        .unwrap_err();
-    assert_eq!(
-        refusal_of(&error, During::Slot("no_such_slot")),
-        Some(Refusal::SlotMissing)
-    );
 }
 
 #[test]
