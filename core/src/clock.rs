@@ -18,6 +18,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The whole millisecond that this time is in.
+    #[must_use]
+    pub fn whole_millisecond(self) -> Timestamp {
+        Timestamp(self.0.div_euclid(1_000).saturating_mul(1_000))
+    }
+
     /// This time plus `duration`, saturating.
     #[must_use]
     pub fn after(self, duration: Duration) -> Timestamp {

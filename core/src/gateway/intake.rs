@@ -238,7 +238,8 @@ impl Intake {
             let what = format!("the event has {} sub-events", event.sub_events.len());
             return Err(Error::invalid(what).help("at most 100,000; send several events"));
         }
-        let now = self.clock.now();
+        // Events of one millisecond may share a frame of the log, which says the time once.
+        let now = self.clock.now().whole_millisecond();
         let settled = self.versions.settle(event.version.as_ref(), now)?;
         if settled.deprecated
             && let Some(version) = &settled.version

@@ -12,8 +12,8 @@ use crossbeam_channel::Sender;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use crate::log::accepted::{Accepted, Added, Piece};
 use crate::log::durable::{Fence, lock};
-use crate::log::frame::StageRef;
 use crate::log::snapshot::Snapshot;
 use crate::position::Position;
 
@@ -55,19 +55,6 @@ impl From<AppendError> for Error {
             AppendError::Fenced(error) | AppendError::Declined(error) => error,
         }
     }
-}
-
-/// A frame that has its positions and waits to be written.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) kind: u8,
-    pub(super) first: Position,
-    pub(super) count: u32,
-    pub(super) staged: Option<StageRef>,
-    /// The whole body, the stage reference of a commit included.
-    pub(super) parts: Vec<Bytes>,
-    pub(super) body_bytes: usize,
-    pub(super) body_crc: u32,
 }
 
 /// The next segment is to begin.
@@ -177,6 +164,30 @@ impl Hopper {
         if state.fence.is_none() {
             self.admit(&mut state, work, bytes);
         }
+    }
+
+    /// Hands the writer a small frame that begins at `first`: within the frame that waits last, when that
+    /// grows and is alike, and otherwise as one of its own, which may grow. Room or not, as
+    /// [`Hopper::push`].
+    pub(super) fn push_piece(&self, piece: Piece<'_>, first: Position) -> Added {
+        let mut state = lock(&self.state);
+        let joined = match state.work.last_mut() {
+            Some(Work::Frame(last)) => last.join(piece),
+            _ => None,
+        };
+        if let Some(added) = joined {
+            state.pending_bytes += added.bytes as usize;
+            return added;
+        }
+        let added = Added {
+            frames: 1,
+            bytes: piece.frame_bytes(),
+        };
+        if state.fence.is_none() {
+            let work = [Work::Frame(Accepted::growing(piece, first))];
+            self.admit(&mut state, work, added.bytes as usize);
+        }
+        added
     }
 
     fn admit(&self, state: &mut State, work: impl IntoIterator<Item = Work>, bytes: usize) {

@@ -12,10 +12,11 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::log::LogOptions;
+use crate::log::accepted::{PIECE_BYTES_MAX, Piece};
 use crate::log::catalog::{SegmentInfo, Shared};
 use crate::log::disk::{Disk, Lock};
 use crate::log::durable::{Durable, Fence, Receipt, lock};
-use crate::log::frame::{Frame, HEADER_BYTES, checksum, padded_bytes};
+use crate::log::frame::{Frame, checksum};
 use crate::log::hopper::{AppendError, Work};
 use crate::log::listener::Listener;
 use crate::log::reader::Reader;
@@ -137,6 +138,35 @@ impl<F: Fold> Log<F> {
         // The long part of the work, so before the lock.
         let crc = checksum(parts.iter().map(Bytes::as_ref));
         self.submit(None, Some(crc), |_, _| Ok(draft))
+    }
+
+    /// Appends a small frame that need not be one: where frames come faster than the disk syncs, those that
+    /// follow each other and have the same kind and `head` are written as one, with the head once and their
+    /// `rest`s in order. To the state each is a frame of its own, so for these it must not matter whether it
+    /// takes in several or the one that they became.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; nothing was appended then.
+    pub fn append_piece(
+        &self,
+        kind: u8,
+        count: u32,
+        head: &Bytes,
+        rest: &Bytes,
+    ) -> Result<Receipt, AppendError> {
+        let piece = Piece {
+            kind,
+            count,
+            head,
+            rest,
+        };
+        if head.len() + rest.len() <= PIECE_BYTES_MAX {
+            let mut sequencer = self.sequencer()?;
+            if sequencer.has_room(piece.frame_bytes()) {
+                return self.submit_piece(&mut sequencer, piece);
+            }
+        }
+        self.append(kind, count, &[head.clone(), rest.clone()])
     }
 
     /// Appends the frame that `build` makes of the state and the next position, in one step with
@@ -300,6 +330,21 @@ impl<F: Fold> Log<F> {
         })
     }
 
+    fn submit_piece(
+        &self,
+        sequencer: &mut Sequencer<F>,
+        piece: Piece<'_>,
+    ) -> Result<Receipt, AppendError> {
+        let hopper = &self.0.shared.hopper;
+        hopper.check(piece.frame_bytes() as usize)?;
+        sequencer.fold_piece(piece)?;
+        let first = sequencer.next;
+        let added = hopper.push_piece(piece, first);
+        sequencer.count_piece(piece, added);
+        let durable = self.0.shared.durable.clone();
+        Ok(Receipt::new(first, piece.count, sequencer.frames, durable))
+    }
+
     fn submit(
         &self,
         stage: Option<&mut Stage>,
@@ -315,7 +360,7 @@ impl<F: Fold> Log<F> {
         let draft = build(&sequencer.fold, sequencer.next).map_err(AppendError::Declined)?;
         let staged = stage.as_ref().map(|stage| stage.reference());
         let accepted = sequencer.number(draft, staged, body_crc)?;
-        let frame_bytes = padded_bytes(HEADER_BYTES, accepted.body_bytes);
+        let frame_bytes = accepted.frame_bytes();
         self.0.shared.hopper.check(frame_bytes as usize)?;
         let roll = sequencer.roll_for(frame_bytes, &self.0.options);
         sequencer.fold(&accepted)?;

@@ -70,6 +70,7 @@ mod durable;
 mod frame;
 mod segment;
 mod walk;
+mod accepted;
 mod hopper;
 mod batch;
 mod snapshot;

@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::log::LogOptions;
+use crate::log::accepted::{Accepted, Added, Piece};
 use crate::log::frame::{
     BODY_BYTES_MAX, FrameRef, HEADER_BYTES, KIND_MAX, STAGE_REF_BYTES, StageRef, checksum,
     padded_bytes,
 };
-use crate::log::hopper::{Accepted, AppendError, Roll};
+use crate::log::hopper::{AppendError, Roll};
 use crate::log::segment::SEGMENT_HEADER_BYTES;
 use crate::log::snapshot::{Fold, Snapshot, StageTable};
 use crate::position::Position;
@@ -48,10 +49,7 @@ impl<F: Fold> Sequencer<F> {
         body_crc: Option<u32>,
     ) -> Result<Accepted, AppendError> {
         let Draft { kind, count, parts } = draft;
-        if kind > KIND_MAX {
-            let error = Error::invalid(format!("frames of kind {kind} are the log's own"));
-            return Err(AppendError::Declined(error));
-        }
+        check_kind(kind)?;
         let mut parts = parts;
         let mut body_bytes: usize = parts.iter().map(Bytes::len).sum();
         if body_bytes > BODY_BYTES_MAX - STAGE_REF_BYTES {
@@ -72,7 +70,13 @@ impl<F: Fold> Sequencer<F> {
             parts,
             body_bytes,
             body_crc,
+            growing: None,
         })
+    }
+
+    /// Whether a frame fits into this segment.
+    pub(super) fn has_room(&self, frame_bytes: u64) -> bool {
+        self.fill_bytes + frame_bytes <= self.room_bytes
     }
 
     /// The next segment, when a frame does not fit into this one: with how full it begins and how
@@ -83,7 +87,7 @@ impl<F: Fold> Sequencer<F> {
         frame_bytes: u64,
         options: &LogOptions,
     ) -> Option<(Roll, u64, u64)> {
-        if self.fill_bytes + frame_bytes <= self.room_bytes {
+        if self.has_room(frame_bytes) {
             return None;
         }
         self.fold.seal(self.segment);
@@ -114,6 +118,26 @@ impl<F: Fold> Sequencer<F> {
         self.fold.apply(&frame).map_err(AppendError::Declined)
     }
 
+    /// The state takes in a piece by itself, whatever frame it will be written in.
+    pub(super) fn fold_piece(&mut self, piece: Piece<'_>) -> Result<(), AppendError> {
+        check_kind(piece.kind)?;
+        let parts = [piece.head.clone(), piece.rest.clone()];
+        let frame = FrameRef {
+            kind: piece.kind,
+            first: self.next,
+            count: piece.count,
+            staged: None,
+            parts: &parts,
+        };
+        self.fold.apply(&frame).map_err(AppendError::Declined)
+    }
+
+    pub(super) fn count_piece(&mut self, piece: Piece<'_>, added: Added) {
+        self.next = self.next.plus(u64::from(piece.count));
+        self.fill_bytes += added.bytes;
+        self.frames += added.frames;
+    }
+
     pub(super) fn count(&mut self, accepted: &Accepted, frame_bytes: u64) {
         if let Some(staged) = &accepted.staged {
             self.stages.commit(self.segment, staged);
@@ -122,4 +146,12 @@ impl<F: Fold> Sequencer<F> {
         self.fill_bytes += frame_bytes;
         self.frames += 1;
     }
+}
+
+fn check_kind(kind: u8) -> Result<(), AppendError> {
+    if kind <= KIND_MAX {
+        return Ok(());
+    }
+    let error = Error::invalid(format!("frames of kind {kind} are the log's own"));
+    Err(AppendError::Declined(error))
 }

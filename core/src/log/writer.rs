@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::log::accepted::Accepted;
 use crate::log::active::{Active, Birth, Content, failed};
 use crate::log::catalog::{Segment, Shared};
 use crate::log::disk::{Access, DiskFile, write_all};
 use crate::log::durable::{Fence, lock};
-use crate::log::frame::{HEADER_BYTES, KIND_CONTINUED, KIND_HEARTBEAT, padded_bytes};
-use crate::log::hopper::{Accepted, Retire, Roll, StageWork, Taken, Work};
+use crate::log::frame::{KIND_CONTINUED, KIND_HEARTBEAT};
+use crate::log::hopper::{Retire, Roll, StageWork, Taken, Work};
 use crate::log::listener::{Listener, Written};
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::{LogOptions, SyncMode};
@@ -145,6 +146,7 @@ impl Writer {
     }
 
     fn frame(&mut self, frame: Accepted) -> Result<(), Fence> {
+        let frame = frame.closed();
         if let Some(staged) = &frame.staged {
             self.sync_stage(staged.id)?;
         }
@@ -159,7 +161,7 @@ impl Writer {
         let offset = self.active.frame(content, &frame.parts);
         self.batch_starts.push((frame.first, offset));
         self.batch_frames += 1;
-        self.batch_room_bytes += padded_bytes(HEADER_BYTES, frame.body_bytes) as usize;
+        self.batch_room_bytes += frame.frame_bytes() as usize;
         self.next = frame.first.plus(u64::from(frame.count));
         self.keep(frame);
         match self.active.batch.bytes() < BATCH_BYTES_MAX {

@@ -229,6 +229,7 @@ impl Catalog {
                 self.schemas.insert(schema.id, Arc::new(schema.clone()));
             }
             Record::Events(events) | Record::Commit { events, .. } => self.remember_with(events),
+            Record::Alike(_) => {} // they are counted, and bring nothing to remember
             Record::State { source, changes } => self.remember(*source, changes),
             Record::Transitions(transitions) => self.change(transitions)?,
             Record::FollowUp { transitions, jobs } => {

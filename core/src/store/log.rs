@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::catalog::{Catalog, Lane};
 use super::follow::{Following, Reopen};
 use super::purge::{Purge, Purged, ripe};
-use super::record::{EventsHead, KIND_FOLLOW_UP, KIND_TRANSITIONS, Record};
+use super::record::{AlikeHead, EventsHead, KIND_FOLLOW_UP, KIND_TRANSITIONS, Record};
 use super::tail::{Entrance, Tail};
 use super::{Blocks, Changes, FOLLOW_UPS, Stage, Statistics, Store};
 use crate::clock::Timestamp;
@@ -307,6 +307,11 @@ impl Store for LogStore {
     fn append(&self, source: SourceId, draft: Draft) -> Result<Receipt, Refusal<Draft>> {
         let log = self.own()?;
         let count = draft.count();
+        if let Some(head) = AlikeHead::of(source, &draft) {
+            let record = Record::Alike(head);
+            let appended = log.append_piece(record.kind(), count, &record.encode(), &draft.body);
+            return appended.map_err(|error| refuse(error, draft));
+        }
         let Draft {
             format,
             received_at,

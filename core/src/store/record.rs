@@ -1,4 +1,4 @@
-//! What the store writes into the log: nine kinds of records, each the body of one frame.
+//! What the store writes into the log: ten kinds of records, each the body of one frame.
 //!
 //! A record is a short head, encoded here, and for events the bytes as they arrived, untouched:
 //! `[head length u32][head][events]`. Integers are little-endian, strings and lists are preceded by
@@ -15,6 +15,11 @@
 //! | 7 | transitions of jobs | no |
 //! | 8 | transitions of jobs, and the jobs that follow them up | one for each job that follows |
 //! | 9 | an operator let go of a lane | no |
+//! | 10 | events of one source that are alike: one schema, received at one time | one each |
+//!
+//! Kind 10 is what single documents are written as. Its head does not say how many they are (the frame does), so
+//! heads of documents that arrive together are the same bytes, and the log can make one frame of them
+//! ([`crate::log::Log::append_piece`]).
 
 use std::sync::Arc;
 
@@ -23,7 +28,7 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::event::{
-    About, Excluded, FormatId, LaneId, Schema, SchemaId, SourceId, StateChange, Tally,
+    About, Draft, Excluded, FormatId, LaneId, Schema, SchemaId, SourceId, StateChange, Tally,
 };
 use crate::job::{Command, Status, Transition};
 use crate::position::{Position, Span};
@@ -58,6 +63,49 @@ pub(super) enum Record {
     Forget {
         id: LaneId,
     },
+    Alike(AlikeHead),
+}
+
+/// What precedes the bytes of events that are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AlikeHead {
+    pub(super) source: SourceId,
+    pub(super) format: FormatId,
+    pub(super) received_at: Timestamp,
+    pub(super) schema: SchemaId,
+}
+
+impl AlikeHead {
+    /// What `draft` says of its events, when it says nothing more than that they are alike, and their bytes
+    /// can be followed by those of others.
+    pub(super) fn of(source: SourceId, draft: &Draft) -> Option<AlikeHead> {
+        let [tally] = draft.tally[..] else {
+            return None;
+        };
+        let more = !draft.envelope.is_empty() || !draft.state.is_empty() || tally.group != 0;
+        (draft.format == FormatId::JSON && tally.count > 0 && !more).then_some(AlikeHead {
+            source,
+            format: draft.format,
+            received_at: draft.received_at,
+            schema: tally.schema,
+        })
+    }
+
+    /// The same, for `count` events, in the form that says everything.
+    pub(super) fn events(self, count: u32) -> EventsHead {
+        EventsHead {
+            source: self.source,
+            format: self.format,
+            received_at: self.received_at,
+            tally: vec![Tally {
+                schema: self.schema,
+                group: 0,
+                count,
+            }],
+            envelope: Bytes::new(),
+            state: Vec::new(),
+        }
+    }
 }
 
 /// What precedes the bytes of events, and what is said at the commit of staged ones.
@@ -79,6 +127,8 @@ pub(super) const KIND_COMMIT: u8 = 5;
 pub(super) const KIND_TRANSITIONS: u8 = 7;
 /// Frame kind of transitions with the jobs that follow them up.
 pub(super) const KIND_FOLLOW_UP: u8 = 8;
+/// Frame kind of events that are alike.
+pub(super) const KIND_ALIKE: u8 = 10;
 
 impl Record {
     pub(super) fn kind(&self) -> u8 {
@@ -92,6 +142,7 @@ impl Record {
             Record::Transitions(_) => KIND_TRANSITIONS,
             Record::FollowUp { .. } => KIND_FOLLOW_UP,
             Record::Forget { .. } => 9,
+            Record::Alike(_) => KIND_ALIKE,
         }
     }
 
@@ -128,6 +179,7 @@ impl Record {
                 out.events(jobs);
             }
             Record::Forget { id } => out.u32(id.0),
+            Record::Alike(head) => out.alike(*head),
         }
         out.finish()
     }
@@ -169,6 +221,7 @@ impl Record {
             9 => Record::Forget {
                 id: LaneId(head.u32()?),
             },
+            KIND_ALIKE => Record::Alike(head.alike()?),
             other => {
                 return Err(Error::damaged(format!(
                     "the log holds a record of unknown kind {other}"
@@ -278,6 +331,13 @@ impl Encoder {
         self.tally(&events.tally);
         self.bytes(&events.envelope);
         self.state(&events.state);
+    }
+
+    fn alike(&mut self, head: AlikeHead) {
+        self.u32(head.source.0);
+        self.u8(head.format.0);
+        self.u64(head.received_at.0.cast_unsigned());
+        self.u32(head.schema.0);
     }
 
     /// The bytes, their first four filled with the length of the rest.
@@ -474,6 +534,15 @@ impl Decoder {
         })
     }
 
+    fn alike(&mut self) -> Result<AlikeHead> {
+        Ok(AlikeHead {
+            source: SourceId(self.u32()?),
+            format: FormatId(self.u8()?),
+            received_at: Timestamp(self.u64()?.cast_signed()),
+            schema: SchemaId(self.u32()?),
+        })
+    }
+
     /// What has not been read.
     pub(super) fn rest(self) -> Bytes {
         self.whole.slice(self.at..)
@@ -551,6 +620,12 @@ mod tests {
             },
             Record::Transitions(vec![transition]),
             Record::Forget { id: LaneId(7) },
+            Record::Alike(AlikeHead {
+                source: SourceId(2),
+                format: FormatId::JSON,
+                received_at: Timestamp(-5),
+                schema: SchemaId(3),
+            }),
         ]
     }
 
@@ -577,7 +652,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(kind in 0u8..10, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_panic(kind in 0u8..11, body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut framed = (body.len() as u32).to_le_bytes().to_vec();
             framed.extend_from_slice(&body);
             for bytes in [body, framed] {

@@ -92,6 +92,10 @@ impl Statistics {
             Record::Events(head) | Record::Commit { events: head, .. } => {
                 self.note_events(head, first, count);
             }
+            Record::Alike(head) => {
+                self.note_received(head.received_at, first, count);
+                self.add_events(head.schema, u64::from(count));
+            }
             Record::Transitions(transitions) => self.note_transitions(transitions),
             Record::FollowUp { transitions, jobs } => {
                 self.note_transitions(transitions);
@@ -105,12 +109,15 @@ impl Statistics {
         if count == 0 {
             return;
         }
-        let added = Span::starting(first, u64::from(count));
-        self.add_positions(added);
-        self.received = Some(Range::add(self.received, head.received_at));
+        self.note_received(head.received_at, first, count);
         for tally in &head.tally {
             self.add_events(tally.schema, u64::from(tally.count));
         }
+    }
+
+    fn note_received(&mut self, at: Timestamp, first: Position, count: u32) {
+        self.add_positions(Span::starting(first, u64::from(count)));
+        self.add_received(at);
     }
 
     pub(super) fn add_positions(&mut self, added: Span) {

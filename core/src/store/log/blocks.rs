@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::super::Blocks;
 use super::super::catalog::Catalog;
-use super::super::record::{Decoder, EventsHead, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, Record};
+use super::super::record::{
+    Decoder, EventsHead, KIND_ALIKE, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, Record,
+};
 use super::event_count;
 use crate::error::Result;
 use crate::event::{Block, Excluded};
@@ -22,9 +24,9 @@ pub(super) enum Origin {
 
 impl Origin {
     pub(super) fn blocks(&self, from: Position) -> Box<dyn Blocks> {
-        let reader = self
-            .reader(from)
-            .want(&[KIND_EVENTS, KIND_COMMIT, KIND_FOLLOW_UP]);
+        let reader =
+            self.reader(from)
+                .want(&[KIND_EVENTS, KIND_ALIKE, KIND_COMMIT, KIND_FOLLOW_UP]);
         Box::new(LogBlocks {
             origin: self.clone(),
             reader,
@@ -83,14 +85,10 @@ impl Blocks for LogBlocks {
                 continue;
             }
             let (record, body) = Record::decode(frame.kind, &frame.body)?;
-            match record {
-                Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
-                    return Ok(Some(block(head, frame.first, frame.count, body)));
-                }
-                Record::Commit { events, excluded } => {
-                    self.staged = Some(self.staged(events, excluded, &frame)?);
-                }
-                _ => {}
+            if let Record::Commit { events, excluded } = record {
+                self.staged = Some(self.staged(events, excluded, &frame)?);
+            } else if let Some(head) = events_of(record, frame.count) {
+                return Ok(Some(block(head, frame.first, frame.count, body)));
             }
         }
     }
@@ -148,10 +146,16 @@ impl StagedBlocks {
 pub(in super::super) fn block_of(written: Written) -> Option<Block> {
     let mut parts = written.parts.into_iter();
     let (head, body) = (parts.next()?, parts.next()?);
-    match Record::decode(written.kind, &head).ok()?.0 {
-        Record::Events(head) | Record::FollowUp { jobs: head, .. } => {
-            Some(block(head, written.first, written.count, body))
-        }
+    let (record, _) = Record::decode(written.kind, &head).ok()?;
+    let head = events_of(record, written.count)?;
+    Some(block(head, written.first, written.count, body))
+}
+
+/// What a record says of the `count` events that follow it in the same frame.
+fn events_of(record: Record, count: u32) -> Option<EventsHead> {
+    match record {
+        Record::Events(head) | Record::FollowUp { jobs: head, .. } => Some(head),
+        Record::Alike(head) => Some(head.events(count)),
         _ => None,
     }
 }
