@@ -430,6 +430,11 @@ impl<F: Fold> fmt::Debug for Log<F> {
 
 #[cfg(test)]
 impl<F: Fold> Log<F> {
+    /// How many frames were accepted since it was opened.
+    pub(super) fn frames(&self) -> u64 {
+        lock(&self.0.sequencer).frames
+    }
+
     /// [`Log::retain`] that does not wait for the writer.
     pub(super) fn begin_retain(&self, settled: Position, policy: &Retention) {
         if let Ok(mut sequencer) = self.sequencer() {

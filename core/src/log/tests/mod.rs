@@ -24,12 +24,19 @@ use crate::position::Position;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A state that knows how many frames passed, in which order, and which position is next.
+/// The kind that is appended in pieces.
+const PIECES: u8 = 50;
+/// What begins their bodies.
+const HEAD_BYTES: usize = 4;
+
+/// A state that knows how many frames passed, in which order, and which position is next. Of pieces it knows
+/// what comes out the same however many become one frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Tally {
     frames: u64,
     next: u64,
     digest: u32,
+    pieces: u64,
 }
 
 impl Fold for Tally {
@@ -37,13 +44,20 @@ impl Fold for Tally {
         if frame.kind == 200 {
             return Err(Error::invalid("kind 200 is not for this state"));
         }
+        self.next = frame.first.0 + u64::from(frame.count);
+        if frame.kind == PIECES {
+            let rest = &frame.body()[HEAD_BYTES..];
+            self.pieces = rest.iter().fold(self.pieces, |sum, byte| {
+                sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+            });
+            return Ok(());
+        }
         let mut hasher = crc32fast::Hasher::new_with_initial(self.digest);
         hasher.update(&[frame.kind]);
         hasher.update(&frame.first.0.to_le_bytes());
         hasher.update(&frame.body());
         self.digest = hasher.finalize();
         self.frames += 1;
-        self.next = frame.first.0 + u64::from(frame.count);
         Ok(())
     }
 
@@ -52,6 +66,7 @@ impl Fold for Tally {
         bytes.put_u64_le(self.frames);
         bytes.put_u64_le(self.next);
         bytes.put_u32_le(self.digest);
+        bytes.put_u64_le(self.pieces);
         bytes
     }
 
@@ -62,6 +77,7 @@ impl Fold for Tally {
                 frames: fields.u64()?,
                 next: fields.u64()?,
                 digest: fields.u32()?,
+                pieces: fields.u64()?,
             })
         };
         *self = restore().ok_or_else(|| Error::damaged("a tally cut short"))?;

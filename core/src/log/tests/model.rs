@@ -13,6 +13,7 @@ use crate::log::writer::Writer;
 #[derive(Debug, Clone)]
 enum Act {
     Append { kind: u8, count: u32, len: usize },
+    Pieces(Vec<(u32, usize)>),
     Turn,
     Read,
     ReadFrom(u64),
@@ -24,6 +25,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         8 => (0..4_u8, 0..4_u32, 0..2500_usize)
             .prop_map(|(kind, count, len)| Act::Append { kind, count, len }),
+        3 => vec((1..4_u32, 1..900_usize), 1..6).prop_map(Act::Pieces),
         4 => Just(Act::Turn),
         2 => Just(Act::Read),
         3 => (0..200_u64).prop_map(Act::ReadFrom),
@@ -83,6 +85,7 @@ impl Pair {
                     self.list.push((*kind, receipt.first, *count, body));
                 }
             }
+            Act::Pieces(pieces) => self.pieces(pieces)?,
             Act::Turn => self.turn(),
             Act::Read => self.read()?,
             Act::ReadFrom(from) => self.read_from(Position(*from))?,
@@ -90,6 +93,32 @@ impl Pair {
             Act::Stage { chunks, kept } => self.stage(chunks, *kept)?,
         }
         prop_assert_eq!(self.log.next_position(), self.next());
+        Ok(())
+    }
+
+    /// Pieces that follow each other are one frame, until it is being written.
+    fn pieces(&mut self, pieces: &[(u32, usize)]) -> Result<(), TestCaseError> {
+        let head = Bytes::from_static(b"head");
+        for (count, len) in pieces {
+            let rest = body(*len as u64, *len);
+            let frames = self.log.frames();
+            let Ok(receipt) = self.log.append_piece(PIECES, *count, &head, &rest) else {
+                continue;
+            };
+            prop_assert_eq!(receipt.first, self.next());
+            let waits = self.list.len() > self.durable;
+            match self.list.last_mut() {
+                Some((PIECES, _, own, body)) if waits && self.log.frames() == frames => {
+                    *own += count;
+                    *body = [&body[..], &rest].concat().into();
+                }
+                _ => {
+                    prop_assert_eq!(self.log.frames(), frames + 1);
+                    let body = [&head[..], &rest].concat().into();
+                    self.list.push((PIECES, receipt.first, *count, body));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -127,9 +156,10 @@ impl Pair {
         let before = std::mem::replace(self, next);
         self.list = before.list;
         self.durable = self.list.len();
+        let others = self.list.iter().filter(|(kind, ..)| *kind != PIECES);
         prop_assert_eq!(
             self.log.with_fold(|tally| tally.frames),
-            self.durable as u64
+            others.count() as u64
         );
         self.read()
     }

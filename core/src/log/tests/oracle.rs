@@ -21,6 +21,19 @@ pub(super) struct Accepted {
     pub(super) chunks: Option<Vec<(u32, Bytes)>>,
 }
 
+impl Accepted {
+    fn fold_into(&self, tally: &mut Tally) {
+        let frame = FrameRef {
+            kind: self.kind,
+            first: self.first,
+            count: self.count,
+            staged: None,
+            parts: std::slice::from_ref(&self.body),
+        };
+        tally.apply(&frame).unwrap();
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) accepted: Vec<Accepted>,
@@ -31,34 +44,25 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    fn tally(&self, frames: usize) -> Tally {
-        let mut tally = Tally::default();
-        for accepted in &self.accepted[..frames] {
-            let frame = FrameRef {
-                kind: accepted.kind,
-                first: accepted.first,
-                count: accepted.count,
-                staged: None,
-                parts: std::slice::from_ref(&accepted.body),
-            };
-            tally.apply(&frame).unwrap();
+    /// How many of the accepted frames make up the state `tally`, of those that were durable and more.
+    fn found(&self, tally: &Tally) -> Option<usize> {
+        let mut own = Tally::default();
+        for (frames, accepted) in self.accepted.iter().enumerate() {
+            if own == *tally && frames >= self.durable {
+                return Some(frames);
+            }
+            accepted.fold_into(&mut own);
         }
-        tally
+        (own == *tally).then_some(self.accepted.len())
     }
 
     /// Holds the log against what was accepted; what is in it is durable from now on.
     pub(super) fn check(&mut self, log: &Log<Tally>) -> Result<(), String> {
         let tally = log.with_fold(Tally::clone);
-        let found = tally.frames as usize;
-        if found < self.durable || found > self.accepted.len() {
+        let found = self.found(&tally).ok_or_else(|| {
             let (durable, accepted) = (self.durable, self.accepted.len());
-            return Err(format!(
-                "{found} frames of {durable} durable, {accepted} accepted"
-            ));
-        }
-        if tally != self.tally(found) {
-            return Err("the state is not that of the accepted frames".to_owned());
-        }
+            format!("{tally:?} is no state between {durable} durable and {accepted} accepted")
+        })?;
         let next = self.accepted[..found].last();
         let next = next.map_or(1, |last| last.first.0 + u64::from(last.count));
         if log.next_position() != Position(next) {
@@ -199,7 +203,8 @@ impl Process {
 
     fn step(&mut self, oracle: &mut Oracle, dice: &mut Dice) {
         match dice.below(20) {
-            0..7 => self.append(oracle, dice),
+            0..4 => self.append(oracle, dice),
+            4..7 => self.pieces(oracle, dice),
             7..13 => _ = self.writer.turn(false),
             13 if self.transactions.len() < 3 => self.begin(),
             13..16 => self.push(dice),
@@ -222,6 +227,24 @@ impl Process {
         let parts = [body.slice(..half), body.slice(half..)];
         let accepted = self.log.append(kind, count, &parts);
         self.accepted(oracle, accepted, kind, count, body, None);
+    }
+
+    /// A few pieces in a row, most of them alike.
+    fn pieces(&mut self, oracle: &mut Oracle, dice: &mut Dice) {
+        for _ in 0..1 + dice.below(6) {
+            let head = Bytes::from_static([b"head", b"HEAD"][usize::from(dice.below(6) == 0)]);
+            let rest = body(dice.roll(), 1 + dice.below(200) as usize);
+            let (frames, count) = (self.log.frames(), 1 + dice.below(3) as u32);
+            let receipt = self.log.append_piece(PIECES, count, &head, &rest);
+            if receipt.is_ok() && self.log.frames() == frames {
+                let last = oracle.accepted.last_mut().expect("it joined the last");
+                last.body = [&last.body[..], &rest].concat().into();
+                last.count += count;
+            } else {
+                let body = [&head[..], &rest].concat().into();
+                self.accepted(oracle, receipt, PIECES, count, body, None);
+            }
+        }
     }
 
     fn accepted(
