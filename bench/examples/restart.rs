@@ -32,6 +32,10 @@ use blacksmith_core::store::log::LogStore;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+/// The stock binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WAIT: Duration = Duration::from_secs(600);
 /// Events of one block, and bytes of each.
 const EVENTS: u32 = 8_192;

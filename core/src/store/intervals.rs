@@ -357,27 +357,25 @@ impl Intervals {
     pub(super) fn encode(&self, out: &mut Encoder) {
         let mut states: Vec<&Arc<JobState>> = Vec::new();
         let mut numbers = std::collections::HashMap::new();
-        let mut before = None;
-        for (_, state) in self.pieces(Position::ZERO) {
-            if let Some(state) = state
-                && before != Some(Arc::as_ptr(state))
-            {
-                before = Some(Arc::as_ptr(state));
-                numbers.entry(Arc::as_ptr(state)).or_insert_with(|| {
+        // The number of each piece's state, looked up once.
+        let of_pieces: Vec<u64> = self
+            .pieces(Position::ZERO)
+            .map(|(_, state)| {
+                let Some(state) = state else { return 0 };
+                *numbers.entry(Arc::as_ptr(state)).or_insert_with(|| {
                     states.push(state);
                     states.len() as u64
-                });
-            }
-        }
+                })
+            })
+            .collect();
         out.varint(states.len() as u64);
         states.iter().for_each(|state| encode_state(out, state));
         out.varint(self.len() as u64);
         let mut last = 0;
-        for (span, state) in self.pieces(Position::ZERO) {
+        for ((span, _), number) in self.pieces(Position::ZERO).zip(of_pieces) {
             out.varint(span.first.0 - last);
             last = span.first.0;
-            let number = state.map(|state| numbers[&Arc::as_ptr(state)]);
-            out.varint(number.unwrap_or(0));
+            out.varint(number);
         }
     }
 
