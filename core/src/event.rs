@@ -275,7 +275,7 @@ impl Block {
         let last = u64::from(self.count).checked_sub(1)?;
         Some(Span {
             first: self.first,
-            last: Position(self.first.0 + last),
+            last: self.first.plus(last),
         })
     }
 }

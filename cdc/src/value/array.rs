@@ -140,7 +140,8 @@ fn take_element<'a>(rest: &mut &'a [u8]) -> Fit<Option<&'a [u8]>> {
 pub(crate) fn read_binary(bytes: &[u8], mut each: impl FnMut(Option<&[u8]>) -> Fit<()>) -> Fit<()> {
     let wire = Wire::read(bytes)?;
     let len = match wire.dimensions.as_slice() {
-        [] => 0,
+        // However many dimensions nothing has, its text is {}.
+        _ if wire.len() == Some(0) => 0,
         [(len, 1)] => *len,
         _ => return Err(Misfit::Beyond),
     };
@@ -148,6 +149,11 @@ pub(crate) fn read_binary(bytes: &[u8], mut each: impl FnMut(Option<&[u8]>) -> F
     for _ in 0..len {
         each(take_element(&mut rest)?)?;
     }
+    ends(rest)
+}
+
+/// Refuses bytes behind the last element.
+fn ends(rest: &[u8]) -> Fit<()> {
     match rest {
         [] => Ok(()),
         _ => wrong(NOT_ARRAY),
@@ -162,13 +168,13 @@ pub(crate) fn write_binary(
     mut write: impl FnMut(&[u8], &mut Vec<u8>) -> Fit<()>,
 ) -> Fit<()> {
     let wire = Wire::read(bytes)?;
+    let mut rest = wire.elements;
     if wire.len() == Some(0) {
         out.extend_from_slice(b"{}");
-        return Ok(());
+        return ends(rest);
     }
     write_bounds(&wire.dimensions, out);
     let lengths: Vec<i32> = wire.dimensions.iter().map(|(len, _)| *len).collect();
-    let mut rest = wire.elements;
     let mut element = Vec::new();
     write_dimension(&lengths, delimiter, out, &mut |out| {
         match take_element(&mut rest)? {
@@ -180,7 +186,8 @@ pub(crate) fn write_binary(
             }
         }
         Ok(())
-    })
+    })?;
+    ends(rest)
 }
 
 /// `[2:3][0:1]=`, when any dimension does not begin at 1.
@@ -233,4 +240,55 @@ pub(crate) fn write_element(element: &[u8], delimiter: u8, out: &mut Vec<u8>) {
         out.push(*byte);
     }
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The binary form with these dimensions (length, lower bound) and elements of one byte.
+    fn array(dimensions: &[(i32, i32)], elements: &[u8]) -> Vec<u8> {
+        let head = [dimensions.len() as i32, 0, 18];
+        let bounds = dimensions.iter().flat_map(|(len, lower)| [*len, *lower]);
+        let numbers = head.into_iter().chain(bounds).flat_map(i32::to_be_bytes);
+        let elements = elements.iter().flat_map(|byte| [0, 0, 0, 1, *byte]);
+        numbers.chain(elements).collect()
+    }
+
+    fn text(bytes: &[u8]) -> Fit<String> {
+        let mut out = Vec::new();
+        write_binary(bytes, b',', &mut out, |element, out| {
+            out.extend_from_slice(element);
+            Ok(())
+        })?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn an_array_of_nothing_is_empty_however_many_dimensions_it_has() {
+        for dimensions in [&[][..], &[(0, 1)], &[(0, 1), (2, 1)], &[(3, 5), (0, 0)]] {
+            let bytes = array(dimensions, b"");
+            assert!(read_binary(&bytes, |_| wrong("there is no element")).is_ok());
+            assert_eq!(text(&bytes).ok().as_deref(), Some("{}"));
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_last_element_are_refused() {
+        for dimensions in [
+            &[][..],
+            &[(0, 1), (2, 1)],
+            &[(1, 1)],
+            &[(1, 2)],
+            &[(1, 1), (1, 1)],
+        ] {
+            let len = dimensions.iter().map(|(len, _)| *len).reduce(|a, b| a * b);
+            let elements = &b"x"[..len.unwrap_or(0) as usize];
+            let mut bytes = array(dimensions, elements);
+            assert!(text(&bytes).is_ok(), "{dimensions:?}");
+            bytes.extend_from_slice(&[0; 4]);
+            assert!(text(&bytes).is_err(), "{dimensions:?}");
+            assert!(read_binary(&bytes, |_| Ok(())).is_err(), "{dimensions:?}");
+        }
+    }
 }

@@ -126,7 +126,7 @@ impl<D: Decimal> Bounds<D> {
             power -= 4;
         }
         // After the last digit, `power + 4` places are left to fill with zeros.
-        if wire.count > 0 && power + 4 > 0 {
+        if sum != Some(D::ZERO) && power + 4 > 0 {
             match u32::try_from(power + 4) {
                 Ok(zeros) if zeros <= 100 => shift_zeros(&mut sum, zeros),
                 _ => sum = None,
@@ -187,13 +187,35 @@ impl<'a> Wire<'a> {
         if !known || digits.len() != count * 2 {
             return wrong(NOT_NUMERIC);
         }
-        Ok(Wire {
+        let wire = Wire {
             count,
             weight: i16::from_be_bytes([*w0, *w1]),
             sign,
             scale: u16::from_be_bytes([*d0, *d1]) & 0x3fff,
             digits,
-        })
+        };
+        match wire.hides_digits() {
+            true => wrong(NOT_NUMERIC),
+            false => Ok(wire),
+        }
+    }
+
+    /// Whether there are digits behind those that its display scale shows, which Postgres never has: its text would drop them.
+    fn hides_digits(&self) -> bool {
+        // How many decimal places of the last group are not shown; of the group before it four less.
+        let last = i32::from(self.weight) - self.count as i32 + 1;
+        let mut hidden = -4 * last - i32::from(self.scale);
+        for pair in self.digits.rchunks_exact(2) {
+            if hidden <= 0 {
+                return false;
+            }
+            let cut = 10u16.pow(hidden.min(4) as u32);
+            if u16::from_be_bytes([pair[0], pair[1]]) % cut != 0 {
+                return true;
+            }
+            hidden -= 4;
+        }
+        false
     }
 
     /// The text of a value that is no number of digits.
@@ -282,5 +304,50 @@ pub(crate) fn write_scaled(unscaled: &str, scale: usize, out: &mut Vec<u8>) {
         out.push(b'.');
         out.resize(out.len() + scale.saturating_sub(digits.len()), b'0');
         out.extend_from_slice(&digits.as_bytes()[whole..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The binary form of these groups of four digits, the first of which stands for 10,000^weight.
+    fn wire(weight: i16, scale: u16, groups: &[u16]) -> Vec<u8> {
+        let head = [groups.len() as u16, weight.cast_unsigned(), 0, scale];
+        let numbers = head.iter().chain(groups);
+        numbers.flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    fn read(bytes: &[u8]) -> Fit<i128> {
+        Bounds::<i128>::new(38, 4).map_or_else(|| wrong("no bounds"), |own| own.read_binary(bytes))
+    }
+
+    fn text(bytes: &[u8]) -> Fit<String> {
+        let mut out = Vec::new();
+        write_text(bytes, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn digits_that_the_display_scale_hides_are_refused() {
+        // 1.23, shown with two places, with one, and with none.
+        for (scale, shown) in [(2, Some("1.23")), (1, None), (0, None)] {
+            let bytes = wire(0, scale, &[1, 2300]);
+            assert_eq!(text(&bytes).ok().as_deref(), shown);
+            assert_eq!(read(&bytes).is_ok(), shown.is_some());
+        }
+        // A place that is not in the last group.
+        assert!(text(&wire(0, 0, &[1, 2300, 0])).is_err());
+        assert!(text(&wire(-1, 8, &[12, 3400])).is_ok());
+        assert!(text(&wire(-191, 38, &[100])).is_err());
+    }
+
+    #[test]
+    fn zero_is_zero_however_far_from_the_point_it_is_written() {
+        for weight in [0, 40, i16::MAX] {
+            let bytes = wire(weight, 0, &[0]);
+            assert!(read(&bytes).is_ok_and(|value| value == 0), "{weight}");
+            assert_eq!(text(&bytes).ok().as_deref(), Some("0"));
+        }
     }
 }

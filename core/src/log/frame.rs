@@ -10,7 +10,7 @@
 //! | 17 | flags | bit 0: the body begins with a [`StageRef`] |
 //! | 18-19 | | zero |
 //! | 20-23 | count | positions this frame takes, may be 0 |
-//! | 24-31 | first | its first position; with count 0 the next one to be given |
+//! | 24-31 | first | its first position, from 1 on; with count 0 the next one to be given |
 //! | 32-39 | segment | id of the segment it was written into |
 //! | 40-43 | epoch | how many times the log had been opened |
 //! | 44-47 | offset | where it starts in the segment, in units of 8 bytes |
@@ -172,6 +172,7 @@ impl Header {
         let sound = header.body_bytes as usize <= BODY_BYTES_MAX
             && flags <= FLAG_STAGED
             && zero == 0
+            && header.first > Position::ZERO
             && header
                 .first
                 .0

@@ -142,7 +142,7 @@ impl StageTable {
     pub(super) fn commit(&mut self, segment: u64, stage: &StageRef) {
         let bytes = stage.bytes;
         self.staged.insert(stage.id, Staged { segment, bytes });
-        self.next_stage = self.next_stage.max(stage.id + 1);
+        self.next_stage = self.next_stage.max(stage.id.saturating_add(1));
     }
 
     /// The table in the body of a snapshot; the rest restores `fold`.

@@ -172,8 +172,29 @@ impl Check<'_> {
                 break;
             }
         }
-        self.result.bytes += walk.offset;
+        if let Some(next) = next {
+            self.seam(&walk, next);
+        }
+        // The next segment may say anything of where this one ends.
+        self.result.bytes += walk.offset.min(at.file_bytes);
         Ok(())
+    }
+
+    /// Whether `next` begins where the frames of the segment before it end: two files that each hold by themselves may be of
+    /// different times. Behind damage nothing is known, and it is reported already.
+    fn seam(&mut self, walk: &Walk, next: &Surveyed) {
+        let follows = walk.chain.is_none_or(|chain| chain == next.header.chain)
+            && walk.next.is_none_or(|first| first == next.header.first);
+        if !follows {
+            let lost = Span::new(next.header.first, Position::MAX);
+            self.result.damages.push(Damage {
+                path: next.path.clone(),
+                offset: 0,
+                span: lost,
+                what: "it does not follow the segment before; one of the two is from another time"
+                    .to_owned(),
+            });
+        }
     }
 
     /// Walks up to the end or to something that does not hold, and says why it does not.
@@ -192,18 +213,18 @@ impl Check<'_> {
                 let what = "the segment after this one is missing";
                 self.damage(walk, Span::new(header.first, Position::MAX), what);
             }
-            walk.pass(&header);
             if !header.is_internal() {
-                self.frame(&header, body);
+                self.frame(walk, &header, body);
             }
+            walk.pass(&header);
         }
     }
 
-    fn frame(&mut self, header: &Header, body: bytes::Bytes) {
+    fn frame(&mut self, walk: &Walk, header: &Header, body: bytes::Bytes) {
         self.result.frames += 1;
         self.result.positions += u64::from(header.count);
         let Some(frame) = Frame::assemble(header, body) else {
-            return;
+            return self.damage(walk, header.span(), "a commit that names no file");
         };
         if let Some(staged) = &frame.staged {
             match self.chunks(header.store, &frame) {
@@ -256,6 +277,8 @@ impl Check<'_> {
         self.damage(walk, Span::new(first, last), why);
         let Some(header) = following else {
             walk.offset = walk.limit;
+            walk.chain = None;
+            walk.next = None;
             return false;
         };
         walk.offset = header.offset;

@@ -161,7 +161,9 @@ fn periods(late: Duration, period: Duration) -> u64 {
 }
 
 fn times(period: Duration, count: u64) -> Duration {
-    period.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+    let nanos = period.as_nanos().saturating_mul(u128::from(count));
+    let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
+    Duration::new(seconds, (nanos % 1_000_000_000) as u32)
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -181,6 +183,32 @@ mod tests {
             wall: at(text),
             elapsed: Duration::ZERO,
         }
+    }
+
+    /// More milliseconds than 32 bits count are seven weeks.
+    #[test]
+    fn a_short_period_comes_to_rest_after_months_in_which_nobody_asked() {
+        let millisecond = Interval::every(Duration::from_millis(1));
+        let began = Now {
+            wall: at("2025-01-01T00:00:00Z"),
+            elapsed: Duration::ZERO,
+        };
+        let away = Duration::from_secs(100 * 86_400);
+        let back = Now {
+            wall: began.wall.after(away),
+            elapsed: away,
+        };
+        let all = 100 * 86_400_000;
+        let due = Some(Due {
+            at: back.wall,
+            missed: all - 1,
+        });
+        let mut slots = Slots::after(&millisecond, began);
+        assert_eq!(slots.take(back), due);
+        assert_eq!(slots.take(back), None);
+        let (mut slots, made_up) = Slots::since(&millisecond, began.wall, back, Missed::Once);
+        assert_eq!(made_up, due);
+        assert_eq!(slots.take(back), None);
     }
 
     fn slots(interval: &str, from: &str) -> Slots {

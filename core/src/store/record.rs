@@ -438,8 +438,8 @@ impl Decoder {
 
     pub(super) fn list<T>(&mut self, each: impl Fn(&mut Decoder) -> Result<T>) -> Result<Vec<T>> {
         let count = self.u32()? as usize;
-        // Each item takes at least a byte: a broken count cannot allocate beyond what is there.
-        let mut items = Vec::with_capacity(count.min(self.left()));
+        // A broken count allocates no more bytes than there are. Items are larger in memory than here, so a real list may grow once or twice.
+        let mut items = Vec::with_capacity(count.min(self.left() / size_of::<T>().max(1)));
         for _ in 0..count {
             items.push(each(self)?);
         }

@@ -92,7 +92,7 @@ impl Statistics {
             Record::Events(head) | Record::Commit { events: head, .. } => {
                 self.note_events(head, first, count);
             }
-            Record::Alike(head) => {
+            Record::Alike(head) if count > 0 => {
                 self.note_received(head.received_at, first, count);
                 self.add_events(head.schema, u64::from(count));
             }
@@ -134,7 +134,8 @@ impl Statistics {
 
     pub(super) fn add_events(&mut self, schema: SchemaId, count: u64) {
         if count > 0 {
-            *self.events.entry(schema).or_default() += count;
+            let own = self.events.entry(schema).or_default();
+            *own = own.saturating_add(count);
         }
     }
 
@@ -228,7 +229,7 @@ impl Changes {
 
     fn and(self, other: Changes) -> Changes {
         Changes {
-            count: self.count + other.count,
+            count: self.count.saturating_add(other.count),
             span: Span::new(
                 self.span.first.min(other.span.first),
                 self.span.last.max(other.span.last),
@@ -305,6 +306,28 @@ mod tests {
             envelope: bytes::Bytes::new(),
             state: Vec::new(),
         })
+    }
+
+    #[test]
+    fn numbers_beyond_all_numbers_are_the_largest_one() {
+        let mut statistics = Statistics::default();
+        statistics.add_events(SchemaId(1), u64::MAX);
+        statistics.add_events(SchemaId(1), 2);
+        assert_eq!(statistics.events[&SchemaId(1)], u64::MAX);
+    }
+
+    #[test]
+    fn a_record_of_no_events_counts_nothing() {
+        let head = crate::store::record::AlikeHead {
+            source: SourceId(1),
+            format: FormatId::JSON,
+            received_at: Timestamp(5),
+            schema: SchemaId(1),
+        };
+        let mut statistics = Statistics::default();
+        statistics.note(&Record::Alike(head), Position(1), 0);
+        statistics.note(&events(7, &[(1, 0)]), Position(1), 0);
+        assert_eq!(statistics, Statistics::default());
     }
 
     #[test]

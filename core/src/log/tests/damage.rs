@@ -7,6 +7,7 @@ use super::oracle::{DIR, options};
 use super::*;
 use crate::clock::Timestamp;
 use crate::error::Kind;
+use crate::log::frame::Header;
 use crate::log::segment::Name;
 use crate::log::sim::SimDisk;
 use crate::log::verify::verify_on;
@@ -231,6 +232,28 @@ fn a_frame_from_another_place_or_time_is_not_taken_though_its_checksums_hold() -
 }
 
 #[test]
+fn a_header_of_positions_before_the_first_is_none_though_its_checksum_holds() {
+    let mut header = Header {
+        body_crc: 0,
+        body_bytes: 0,
+        kind: 1,
+        staged: false,
+        count: 3,
+        first: Position::FIRST,
+        segment: 1,
+        epoch: 1,
+        offset: 4096,
+        durable_before: 0,
+        chain: 0,
+        store: 1,
+        crc: 0,
+    };
+    assert!(Header::decode(&header.encode()).is_some());
+    header.first = Position::ZERO;
+    assert_eq!(Header::decode(&header.encode()), None);
+}
+
+#[test]
 fn a_frame_of_another_store_is_never_taken_for_one() -> Result<()> {
     let (one, two) = (SimDisk::default(), SimDisk::default());
     let frames = fill(&one, &[600, 700, 800])?;
@@ -388,6 +411,45 @@ fn frames_of_a_recycled_segment_never_come_back() -> Result<()> {
         disk.kill();
     }
     log.retain(Position::ZERO, &policy, Timestamp(0))?;
+    Ok(())
+}
+
+#[test]
+fn verification_finds_a_segment_that_does_not_follow_the_one_before() -> Result<()> {
+    let disk = SimDisk::default();
+    let frames = fill(&disk, &[5000; 6])?;
+    assert!(frames[5].segment >= 3);
+    // The chain to the segment before, or its first position: forged, checksum and all.
+    for field in [40, 64] {
+        let forged = disk.fork();
+        forged.tamper(&segment(2), |bytes| {
+            bytes[field] = bytes[field].wrapping_add(1);
+            let crc = crc32fast::hash(&bytes[16..4096]);
+            bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        });
+        let found = verify_on(Path::new(DIR), forged.shared())?.damages;
+        let seam = |damage: &crate::log::Damage| {
+            damage.path == segment(2) && damage.what.contains("does not follow the segment before")
+        };
+        assert!(found.iter().any(seam), "field {field}: {found:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn verification_bears_a_segment_that_says_anything_of_the_end_of_the_one_before() -> Result<()> {
+    let disk = SimDisk::default();
+    fill(&disk, &[5000; 6])?;
+    for end in [0, 1, 4097, u64::MAX] {
+        let forged = disk.fork();
+        forged.tamper(&segment(2), |bytes| {
+            bytes[56..64].copy_from_slice(&end.to_le_bytes());
+            let crc = crc32fast::hash(&bytes[16..4096]);
+            bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        });
+        let found = verify_on(Path::new(DIR), forged.shared())?;
+        assert!(!found.is_sound(), "{end}");
+    }
     Ok(())
 }
 
