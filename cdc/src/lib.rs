@@ -20,6 +20,9 @@ mod scout;
 mod setup;
 mod reconcile;
 pub mod source;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use options::PostgresOptions;
 pub use source::PostgresSource;

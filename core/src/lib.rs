@@ -154,3 +154,6 @@ pub mod admin;
 pub mod queue;
 pub mod scheduler;
 pub mod app;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

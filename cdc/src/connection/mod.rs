@@ -54,5 +54,7 @@ pub use stream_options::{StreamOptions, Streaming};
 pub use version::ServerVersion;
 pub use waker::Waker;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod impostor_tests;

@@ -8,6 +8,8 @@ mod assembly;
 mod chunk;
 mod session;
 mod shipment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

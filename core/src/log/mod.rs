@@ -90,6 +90,8 @@ mod retention;
 mod log;
 mod readonly;
 mod verify;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 pub(crate) mod sim;
 #[cfg(test)]

@@ -113,13 +113,16 @@ impl LogStore {
     /// When there is none, or it cannot be read.
     pub fn open_read_only(dir: &Path) -> Result<LogStore> {
         let log = log::open_read_only(dir, Catalog::default())?;
-        let id = short(log.store());
-        Ok(LogStore {
-            id,
+        Ok(LogStore::looking_at(log))
+    }
+
+    pub(super) fn looking_at(log: log::ReadOnlyLog<Catalog>) -> LogStore {
+        LogStore {
+            id: short(log.store()),
             origin: Origin::ReadOnly(Arc::new(log)),
             retention: Retention::default(),
             entrance: None,
-        })
+        }
     }
 
     /// What files it consists of, oldest first.

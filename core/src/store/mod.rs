@@ -15,6 +15,8 @@ mod tail;
 mod follow;
 pub mod log;
 pub mod memory;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 use std::fmt;
 use std::sync::Arc;

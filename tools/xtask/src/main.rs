@@ -8,8 +8,15 @@
 //! cargo x docs                        documentation builds without warnings
 //! cargo x chaos --seeds N [--from S] [--full]
 //!                                     the seeded workload under SIGKILL, seed by seed
+//! cargo x fuzz [--seconds N] [--target NAME] [--jobs N]
+//!                                     every fuzz target for N seconds (60); see fuzz/README.md
+//! cargo x fuzz --target NAME --input FILE
+//!                                     one input again, such as one that a run left in target/fuzz/findings
+//! cargo x fuzz --keep                 puts what earlier runs found into fuzz/corpus, as few inputs as cover it
 //! ```
 
+mod fuzz;
+mod instrument;
 mod step;
 mod tally;
 
@@ -21,6 +28,9 @@ use step::Step;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if std::env::var_os(instrument::AS_COMPILER).is_some() {
+        return instrument::rustc(&words);
+    }
     let done = match words.as_slice() {
         ["ci"] => ci(),
         ["fmt"] => fmt(),
@@ -28,9 +38,11 @@ fn main() -> ExitCode {
         ["test", more @ ..] => test(more),
         ["docs"] => docs(),
         ["chaos", more @ ..] => chaos(more),
+        ["fuzz", more @ ..] => fuzz::run(more),
         _ => Err(
             "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | \
-                  chaos --seeds N [--from S] [--full]"
+                  chaos --seeds N [--from S] [--full] | \
+                  fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep]"
                 .into(),
         ),
     };
