@@ -196,7 +196,7 @@ pub struct Toolkit {
     pub action: Arc<str>,
     /// The store whose positions the queue counts.
     pub store: StoreId,
-    /// The highest position that the store has given so far.
+    /// The highest position that the store had made durable when the action was called.
     pub head: Position,
     /// Where log lines of the action belong.
     pub logger: tracing::Span,

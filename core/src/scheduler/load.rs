@@ -165,7 +165,12 @@ impl Loader {
         thens: Arc<Thens>,
         drop_it: CancellationToken,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        let (action, toolkit) = (Arc::clone(&self.action), self.toolkit.clone());
+        let action = Arc::clone(&self.action);
+        let toolkit = Toolkit {
+            // What an earlier load of this process left at the other side is not from a newer copy of the store.
+            head: self.store.durable().upto(),
+            ..self.toolkit.clone()
+        };
         async move {
             let load = async { action.load(&toolkit, &mut queue, &thens).await };
             let load = AssertUnwindSafe(load).catch_unwind();

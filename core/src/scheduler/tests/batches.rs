@@ -55,6 +55,21 @@ async fn a_batch_is_recorded_as_executing_before_it_is_loaded() {
     assert_eq!(lab.standing().open().count(), 0);
 }
 
+/// A sink that finds what an earlier load of this very process left tells by it that the store is no older copy.
+#[tokio::test(start_paused = true)]
+async fn each_load_is_told_how_far_the_store_is_by_then() {
+    let mut lab = Setup::default().open();
+    for batch in 1..=3 {
+        lab.append(10);
+        let seen = lab.next().await;
+        assert_eq!(
+            (seen.head, seen.span.last),
+            (Position(batch * 10), Position(batch * 10))
+        );
+        lab.settled(batch * 10).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_routed_elsewhere_settles_without_a_load() {
     let mut lab = Setup::default().open();

@@ -179,6 +179,8 @@ struct Seen {
     numbers: Vec<i64>,
     /// Since the lab was opened.
     at: Duration,
+    /// How far the store was, as the action was told.
+    head: Position,
     /// What the store said of the batch meanwhile.
     recorded: Option<(Status, u32)>,
 }
@@ -224,6 +226,7 @@ impl Action for Scripted {
             events: queue.events(),
             numbers,
             at: toolkit.clock.elapsed(),
+            head: toolkit.head,
             recorded: self.recorded(span),
         };
         self.seen.send(seen).unwrap();
