@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use blacksmith_core::door::Door;
 use blacksmith_core::error::{Error, Result};
+use blacksmith_core::failpoint;
 
 use crate::blocking::blocking;
 use crate::catalog::{Patterns, TableInfo, ensure_publication, find_slot, take_over_slot};
@@ -55,6 +56,7 @@ pub(crate) async fn prepare(
         tracing::warn!(table = %format!("{}.{}", table.namespace, table.name), why = table.why, fix = %table.fix, "table left out of the publication");
     }
     let (identity, wave) = own_slot(&client, options, door).await?;
+    failpoint!(SlotMade?);
     let wanted = |table: &TableInfo| patterns.matches(&table.namespace, &table.name);
     let described = copier.describe(&wave, wanted).await?;
     let mut tables = Snapshots::begin(&described, wave.lsn);

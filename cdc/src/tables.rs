@@ -11,6 +11,7 @@ use std::time::Duration;
 use blacksmith_core::door::Door;
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::{About, Refusal, SchemaId, StateChange};
+use blacksmith_core::failpoint;
 use blacksmith_core::log::Receipt;
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -189,6 +190,7 @@ impl Tables {
         }
         let body = Bytes::from(table.to_bytes()?);
         let id = self.door.define(About::trigger(table.full_name(), body))?;
+        failpoint!(RelationRecorded?);
         let table = Arc::new(table);
         self.book()
             .schemas

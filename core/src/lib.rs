@@ -110,7 +110,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | the ground | [`error`] [`secret`] [`clock`] [`finding`] [`schedule`] |
+//! | the ground | [`error`] [`secret`] [`failpoint`](mod@failpoint) [`clock`] [`finding`] [`schedule`] |
 //! | facts | [`position`] [`spans`] [`event`] [`id`] [`json`] [`fault`] [`job`] [`version`] [`service`] |
 //! | what is kept | [`ring`] [`log`] [`store`] [`watermark`] [`door`] |
 //! | what you write | [`call`] [`flow`] [`source`] [`pubsub`] [`document`] [`rows`] [`destination`] |
@@ -119,6 +119,7 @@
 
 pub mod error;
 pub mod secret;
+pub mod failpoint;
 pub mod clock;
 pub mod finding;
 pub mod schedule;

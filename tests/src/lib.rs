@@ -16,6 +16,7 @@ pub mod lake;
 pub mod duckdb;
 pub mod workload;
 pub mod proxy;
+pub mod failpoints;
 pub mod stream;
 pub mod http;
 

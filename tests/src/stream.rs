@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::db::Db;
+use crate::failpoints;
 use crate::folder::{Folder, signal};
 use crate::lake::Lake;
 use crate::lake::compare::compare;
@@ -151,22 +152,44 @@ impl Pipeline {
     /// When the program does not exist.
     #[must_use]
     pub fn spawn(&self, arguments: &[&str]) -> Running {
-        let file = self.path().join("blacksmith.toml");
-        std::fs::write(&file, self.configuration()).expect("our own folder is writable");
+        self.spawn_program(program(), arguments, None)
+    }
+
+    /// The same with the program that has failpoints, which does what `plan` says.
+    ///
+    /// # Panics
+    /// When the program does not exist.
+    #[must_use]
+    pub fn spawn_armed(&self, plan: &str, arguments: &[&str]) -> Running {
+        self.spawn_program(failpoints::program(), arguments, Some(plan))
+    }
+
+    fn spawn_program(&self, program: &Path, arguments: &[&str], plan: Option<&str>) -> Running {
+        self.write_configuration();
         let said_before = self.said().len();
-        let child = Command::new(program())
+        let child = Command::new(program)
             .args(arguments)
             .current_dir(self.path())
             .envs(&self.environment)
+            .envs(plan.map(|plan| (failpoints::VARIABLE, plan)))
             .stdin(Stdio::null())
             .stdout(self.output("stdout"))
             .stderr(self.output("stderr"))
             .spawn();
         Running {
-            child: child.unwrap_or_else(|error| panic!("{}: {error}", program().display())),
+            child: child.unwrap_or_else(|error| panic!("{}: {error}", program.display())),
             folder: self.path().into(),
             said_before,
         }
+    }
+
+    /// By a rename: a program that was just started may be reading it.
+    fn write_configuration(&self) {
+        let file = self.path().join("blacksmith.toml");
+        let draft = self.path().join("blacksmith.toml.draft");
+        let written = std::fs::write(&draft, self.configuration());
+        let renamed = written.and_then(|()| std::fs::rename(&draft, &file));
+        renamed.expect("our own folder is writable");
     }
 
     fn output(&self, name: &str) -> File {
@@ -247,26 +270,28 @@ impl Pipeline {
         compared.unwrap_or_else(|why| panic!("{why}\n{}", self.said_last()))
     }
 
+    /// In what the lake folds otherwise than Postgres has it: nothing when it is equal, none when the lake
+    /// cannot be read right now.
+    #[must_use]
+    pub fn difference(&self, db: &Db, tables: &[&str]) -> Option<String> {
+        let lake = Lake::open(&self.lake_path()).ok()?;
+        let mut session = db.session();
+        let mut compared = tables
+            .iter()
+            .map(|table| compare(&mut session, &lake, table));
+        Some(compared.find_map(Result::err).unwrap_or_default())
+    }
+
     /// Waits until each of `tables` in the lake folds to what Postgres has, while the program runs.
     ///
     /// # Panics
     /// When `timeout` passes first, with the differences that are left.
     #[track_caller]
     pub fn wait_equal(&self, db: &Db, tables: &[&str], timeout: Duration) {
-        let mut session = db.session();
         let mut left = String::new();
         let equal = wait::poll(timeout, || {
-            let lake = Lake::open(&self.lake_path()).ok()?;
-            let mut compared = tables
-                .iter()
-                .map(|table| compare(&mut session, &lake, table));
-            match compared.find_map(Result::err) {
-                None => Some(()),
-                Some(why) => {
-                    left = why;
-                    None
-                }
-            }
+            left = self.difference(db, tables)?;
+            left.is_empty().then_some(())
         });
         assert!(
             equal.is_some(),
@@ -310,14 +335,18 @@ impl Running {
     /// When it does not within [`START_TIMEOUT`].
     #[must_use]
     pub fn gateway(&self) -> String {
-        let address = wait::poll(START_TIMEOUT, || {
-            let said = read(&self.folder.join("stderr"));
-            let mut lines = said[self.said_before..].lines();
-            let line = lines.find(|line| line.contains("\"service\":\"blacksmith-gateway\""))?;
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            line["address"].as_str().map(str::to_owned)
-        });
+        let address = wait::poll(START_TIMEOUT, || self.gateway_now());
         address.unwrap_or_else(|| panic!("no gateway listens:\n{}", self.said()))
+    }
+
+    /// Where its gateway listens, if it does already.
+    #[must_use]
+    pub fn gateway_now(&self) -> Option<String> {
+        let said = read(&self.folder.join("stderr"));
+        let mut lines = said[self.said_before..].lines();
+        let line = lines.find(|line| line.contains("\"service\":\"blacksmith-gateway\""))?;
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        line["address"].as_str().map(str::to_owned)
     }
 
     /// SIGKILL, in the middle of whatever it does.
@@ -336,6 +365,18 @@ impl Running {
         });
         assert!(self.runs(), "it ended by itself:\n{}", self.said());
         signal(self.pid(), Signal::TERM);
+        self.wait(STOP_TIMEOUT)
+    }
+
+    /// SIGTERM, unless it has ended by itself, and the end it comes to.
+    ///
+    /// # Panics
+    /// When it does not end within [`STOP_TIMEOUT`].
+    #[track_caller]
+    pub fn stop(mut self) -> ExitStatus {
+        if self.runs() {
+            signal(self.pid(), Signal::TERM);
+        }
         self.wait(STOP_TIMEOUT)
     }
 
@@ -409,11 +450,12 @@ pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("BLACKSMITH_STREAM_BIN") {
         Some(path) => path.into(),
-        None => build(),
+        None => build("blacksmith-stream", &[]),
     })
 }
 
-fn build() -> PathBuf {
+/// Builds a binary of the package `blacksmith-stream`.
+pub(crate) fn build(binary: &str, more: &[&str]) -> PathBuf {
     let target = crate::target_dir();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -422,14 +464,17 @@ fn build() -> PathBuf {
             "--quiet",
             "--package",
             "blacksmith-stream",
+            "--bin",
+            binary,
             "--target-dir",
         ])
         .arg(&target)
+        .args(more)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
     assert!(
         status.is_ok_and(|status| status.success()),
-        "blacksmith-stream does not build"
+        "{binary} does not build"
     );
-    target.join("debug/blacksmith-stream")
+    target.join("debug").join(binary)
 }

@@ -6,11 +6,12 @@
 //! role owns is never changed: then the error names the statement to run.
 
 use blacksmith_core::error::{Error, Kind, Result};
+use blacksmith_core::failpoint;
 
 use super::patterns::Patterns;
 use super::table::{Identity, TableInfo, list_tables};
-use crate::connection::SqlClient;
 use crate::connection::quote::{identifier, qualified};
+use crate::connection::{SqlClient, server_error};
 
 /// A publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +129,12 @@ pub struct PublicationState {
     pub left_out: Vec<LeftOut>,
 }
 
+/// How often it is looked again when somebody else made the same change between our look and our statement.
+const LOOKS_MAX: u32 = 5;
+
+/// What the server answers when a publication, or a table of it, is there already.
+const THERE_ALREADY: &str = "42710";
+
 /// Sees to it that the publication exists and sends the tables that `wanted` names: creates it when absent
 /// (sending changes of partitions as changes of their root), adds new tables when our role may.
 ///
@@ -135,6 +142,24 @@ pub struct PublicationState {
 /// [`Kind::Refused`] with the exact statement to run when our role may not create or extend it, or when no table
 /// can be published; what else the server refused.
 pub async fn ensure_publication(
+    client: &SqlClient,
+    name: &str,
+    wanted: &Patterns,
+) -> Result<PublicationState> {
+    let mut looks = 1..LOOKS_MAX;
+    loop {
+        match look_and_change(client, name, wanted).await {
+            Err(error) if is_there_already(&error) && looks.next().is_some() => {}
+            done => return done,
+        }
+    }
+}
+
+fn is_there_already(error: &Error) -> bool {
+    server_error(error).is_some_and(|error| error.code == THERE_ALREADY)
+}
+
+async fn look_and_change(
     client: &SqlClient,
     name: &str,
     wanted: &Patterns,
@@ -147,6 +172,7 @@ pub async fn ensure_publication(
     let asked = asked_for(&tables, wanted, via_root, existing.as_ref());
     let (fit, left_out) = divide(asked);
     let added: Vec<String> = fit.iter().map(|table| table.quoted()).collect();
+    failpoint!(PublicationRead?);
     match &existing {
         None if added.is_empty() => return Err(nothing_to_publish(client, name, &left_out)),
         None => create(client, name, &added).await?,

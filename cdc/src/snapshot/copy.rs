@@ -5,6 +5,7 @@ use std::pin::pin;
 use blacksmith_core::door::{Door, Staging};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::{Commit, Draft, Excluded, FormatId, Refusal, StateChange, Tally};
+use blacksmith_core::{failpoint, planted};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -59,6 +60,9 @@ impl Copier<'_> {
     /// # Errors
     /// What interrupted it; nothing of the range is in the store then.
     pub(super) async fn copy(&self, task: &Task) -> Result<Copied> {
+        if planted!(RangeNotedFirst) {
+            self.note(task).await?;
+        }
         // So that a refused statement does not end the transaction, and with it the snapshot.
         self.client
             .execute("copying a table", "savepoint range")
@@ -76,7 +80,9 @@ impl Copier<'_> {
             return Ok(Copied::Changed);
         }
         let total = rows.total;
+        failpoint!(CopyRead?);
         self.finish(task, rows).await?;
+        failpoint!(CopyTaken?);
         Ok(Copied::Rows(total))
     }
 

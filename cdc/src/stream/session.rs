@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use blacksmith_core::error::{Error, Result};
+use blacksmith_core::failpoint;
 
 use super::Stream;
 use super::assembly::Assembly;
@@ -197,7 +198,9 @@ impl Session<'_> {
             // Its answer says how far it is: without it an idle slot would not advance.
             reply_wanted: true,
         };
+        failpoint!(AckSending?);
         self.copy.send_status(&status, self.stream.door.now())?;
+        failpoint!(AckSent?);
         self.feedback.told_at = Instant::now();
         self.feedback.reply_wanted = false;
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::failpoint;
 use crate::log::SyncMode;
 use crate::log::batch::Batch;
 use crate::log::disk::{Access, Disk, DiskFile, write_all};
@@ -148,8 +149,10 @@ impl Birth<'_> {
         }
         active.mark(KIND_SNAPSHOT, self.header.first, rest);
         active.flush()?;
+        failpoint!(SegmentWritten?);
         let renamed = self.disk.rename(&old, &path);
         renamed.map_err(|error| failed("rename", &old, &error))?;
+        failpoint!(SegmentRenamed?);
         let synced = self.disk.sync_dir(self.dir);
         synced.map_err(|error| failed("sync", self.dir, &error))?;
         active.path = path;
@@ -201,6 +204,7 @@ impl Active {
             return Ok(());
         }
         self.write()?;
+        failpoint!(LogWritten?);
         self.sync_file()?;
         self.durable = self.offset;
         Ok(())

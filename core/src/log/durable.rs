@@ -25,6 +25,16 @@ impl Fence {
     }
 }
 
+#[cfg(feature = "failpoints")]
+impl From<Error> for Fence {
+    fn from(error: Error) -> Fence {
+        Fence {
+            what: error.to_string(),
+            help: "a test let it fail".to_owned(),
+        }
+    }
+}
+
 /// Locks, and goes on with the value when a panic left it locked: what is kept under these locks
 /// is consistent after every statement.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

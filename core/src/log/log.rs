@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::log::LogOptions;
 use crate::log::accepted::{PIECE_BYTES_MAX, Piece};
 use crate::log::catalog::{SegmentInfo, Shared};
@@ -341,6 +342,7 @@ impl<F: Fold> Log<F> {
         let first = sequencer.next;
         let added = hopper.push_piece(piece, first);
         sequencer.count_piece(piece, added);
+        failpoint!(LogAccepted);
         let durable = self.0.shared.durable.clone();
         Ok(Receipt::new(first, piece.count, sequencer.frames, durable))
     }
@@ -378,6 +380,7 @@ impl<F: Fold> Log<F> {
         let work = roll.map(|(roll, ..)| Work::Roll(roll));
         let work = work.into_iter().chain([Work::Frame(accepted)]);
         self.0.shared.hopper.push(work, frame_bytes as usize);
+        failpoint!(LogAccepted);
         Ok(receipt)
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::failpoint;
 use crate::log::accepted::Accepted;
 use crate::log::active::{Active, Birth, Content, failed};
 use crate::log::catalog::{Segment, Shared};
@@ -24,6 +25,7 @@ use crate::log::hopper::{Retire, Roll, StageWork, Taken, Work};
 use crate::log::listener::{Listener, Written};
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::{LogOptions, SyncMode};
+use crate::planted;
 use crate::position::Position;
 
 /// After this long without work the last commit is vouched for by a heartbeat frame.
@@ -149,6 +151,7 @@ impl Writer {
         let frame = frame.closed();
         if let Some(staged) = &frame.staged {
             self.sync_stage(staged.id)?;
+            failpoint!(StageSynced?);
         }
         let content = Content {
             kind: frame.kind,
@@ -188,7 +191,13 @@ impl Writer {
         if self.batch_frames == 0 {
             return Ok(());
         }
+        if planted!(DurableBeforeWritten) {
+            self.advance();
+            self.shared.durable.notify();
+        }
+        failpoint!(LogTaken?);
         self.active.flush()?;
+        failpoint!(LogSynced?);
         {
             let mut catalog = lock(&self.shared.catalog);
             if let Some(segment) = catalog.get_mut(self.active.id) {
@@ -259,6 +268,7 @@ impl Writer {
             sync: self.active.sync,
         };
         let mut before = std::mem::replace(&mut self.active, birth.create()?);
+        failpoint!(SegmentBegun?);
         // Without this a segment whose successor was lost would look like the last one. It needs no
         // sync: it is written after the successor is durable, so it is never there without cause.
         before.frame(Content::mark(KIND_CONTINUED, roll.first), &[]);
@@ -394,6 +404,7 @@ impl Writer {
             false => disk.remove(&path),
         };
         gone.map_err(|error| failed("drop", &path, &error))?;
+        failpoint!(SegmentDropped?);
         let synced = disk.sync_dir(&self.shared.dir);
         synced.map_err(|error| failed("sync", &self.shared.dir, &error))?;
         if keep {

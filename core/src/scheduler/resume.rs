@@ -20,6 +20,7 @@ use crate::destination::{OnUnknown, Ordering};
 use crate::error::Result;
 use crate::job::{Status, Transition};
 use crate::operate::is_held;
+use crate::planted;
 use crate::position::{Position, Span};
 use crate::spans::Spans;
 use crate::store::{Lane, OpenSpan};
@@ -42,6 +43,9 @@ impl Runner {
         let mut executing: BTreeMap<Batch, Vec<Span>> = BTreeMap::new();
         let (mut found, mut given_back) = (Vec::new(), Vec::new());
         for open in lane.open() {
+            if planted!(ExecutingForgotten) {
+                continue;
+            }
             if open.span.first <= next {
                 next = next.max(open.span.last.next());
             } else if self.has_its_turn(&open) {

@@ -21,6 +21,7 @@ use crate::clock::{Clock, Now};
 use crate::destination::{LoadLimits, Ordering};
 use crate::error::Result;
 use crate::event::LaneId;
+use crate::failpoint;
 use crate::job::{Status, Transition};
 use crate::log::Receipt;
 use crate::operate::{Ask, Attendance};
@@ -233,6 +234,7 @@ impl Runner {
         let mut executing = self.transitions(&work.spans, Status::Executing, work.attempt);
         executing.iter_mut().for_each(|own| own.at = at);
         let receipt = self.follower.record(&executing)?;
+        failpoint!(LaneRecorded);
         if let Some(pace) = &mut self.pace {
             pace.take(work.events);
         }
@@ -252,6 +254,7 @@ impl Runner {
             if let Some(receipt) = receipt {
                 watermark.reached(&receipt).await?;
             }
+            failpoint!(LoadBegun);
             let started = clock.elapsed();
             let loaded = loader.load(work, timeout, &cancel).await;
             Ok((loaded, clock.elapsed().saturating_sub(started)))
@@ -281,7 +284,9 @@ impl Runner {
         telling::tell(&self.name, &settled, hand.events, took);
         let pause = loaded.thens.iter().filter_map(|then| then.retry_after);
         self.file(&settled.transitions, &hand.spans, pause.max());
+        failpoint!(TransitionsDue);
         let receipt = self.follower.write(&settled, &loaded.thens).await?;
+        failpoint!(TransitionsTaken);
         self.until_durable(receipt).await
     }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use blacksmith_core::destination::{Action, Jobs, Ordering, Queue, Then, Thens, Toolkit};
 use blacksmith_core::error::{Advice, Error, Result};
 use blacksmith_core::source::Takes;
+use blacksmith_core::{failpoint, planted};
 use tokio::sync::Semaphore;
 
 use super::chain::Chain;
@@ -81,7 +82,9 @@ impl Action for Append {
         let turn =
             Arc::new(turn.map_err(|error| Error::stopped("no turn to load").because(error))?);
         let newest = self.chain.newest(toolkit).await?;
-        if self.chain.standing(newest.as_ref(), queue.span()).await? == Standing::Committed {
+        if !planted!(RecordUnread)
+            && self.chain.standing(newest.as_ref(), queue.span()).await? == Standing::Committed
+        {
             then.send(Then::succeeded(Jobs::All));
             return Ok(());
         }
@@ -94,6 +97,7 @@ impl Action for Append {
         let bench = Arc::clone(&self.bench);
         let load = Load::new(bench, limits, queue.attempt(), stop, Arc::clone(&turn));
         let files = load.run(queue).await?;
+        failpoint!(FilesDrafted?);
         let record = self.chain.record(newest, queue, &files, toolkit.store);
         let chain = Arc::clone(&self.chain);
         let (store, head) = (toolkit.store, toolkit.head);
@@ -104,6 +108,10 @@ impl Action for Append {
             drop(turn);
             published
         });
+        if planted!(SettledBeforeCommit) {
+            then.send(Then::succeeded(Jobs::All));
+            return Ok(());
+        }
         let published = publishing.await;
         published.map_err(|error| Error::stopped("publishing was cut short").because(error))??;
         then.send(Then::succeeded(Jobs::All));

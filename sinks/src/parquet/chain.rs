@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use blacksmith_core::destination::{Queue, Toolkit};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::StoreId;
+use blacksmith_core::failpoint;
 use blacksmith_core::position::{Position, Span};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -164,6 +165,7 @@ impl Chain {
             return commit::confirm(folder, record).await;
         }
         commit::announce(folder, record).await?;
+        failpoint!(FilesAnnounced?);
         let appearing = files.into_iter().map(|file| file.sealed.publish());
         let appearing = stream::iter(appearing).buffer_unordered(PUBLISHED_AT_ONCE);
         appearing.try_collect::<()>().await?;
@@ -173,7 +175,9 @@ impl Chain {
             .filter_map(|file| file.path.split_once('/'));
         let directories: BTreeSet<_> = directories.map(|(directory, _)| directory).collect();
         folder.settle(&Vec::from_iter(directories)).await?;
+        failpoint!(FilesPublished?);
         commit::confirm(folder, record).await?;
+        failpoint!(CommitRecorded?);
         commit::forget_pending(folder).await
     }
 }

@@ -1,6 +1,8 @@
 //! What each part promises, held against real servers.
 
 #[cfg(test)]
+mod failpoints;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 mod postgres;

@@ -37,6 +37,16 @@ pub(crate) fn full() -> bool {
     std::env::var("BLACKSMITH_FULL").is_ok_and(|value| value == "1")
 }
 
+/// The number in an environment variable.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
+        Err(_) => default,
+    }
+}
+
 /// Checks that the program has said neither the password nor `canary`.
 #[track_caller]
 pub(crate) fn assert_silent_about(pipeline: &Pipeline, canary: &str) {

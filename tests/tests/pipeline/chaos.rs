@@ -11,16 +11,7 @@ use blacksmith_tests::stream::Pipeline;
 use blacksmith_tests::wait;
 use blacksmith_tests::workload::Workload;
 
-use crate::arrange::{full, server};
-
-fn number(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
-        Err(_) => default,
-    }
-}
+use crate::arrange::{full, number, server};
 
 #[test]
 fn chaos_ends_with_the_lake_folded_equal_to_postgres_for_every_seed() {

@@ -9,6 +9,7 @@ mod arrange;
 mod changes;
 mod chaos;
 mod declared;
+mod failpoints;
 mod first_copy;
 mod jobs;
 mod lake_away;

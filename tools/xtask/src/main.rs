@@ -1,13 +1,15 @@
 //! `cargo x`: the steps of the work, the same at the desk and on the server.
 //!
 //! ```text
-//! cargo x ci                          all of the below but chaos, in this order; what CI runs
+//! cargo x ci                          all of the below but the last three, in this order; what CI runs
 //! cargo x fmt                         is everything formatted?
 //! cargo x check                       clippy over everything, warnings denied
 //! cargo x test [ARGUMENT...]          all tests; arguments go to `cargo test`
 //! cargo x docs                        documentation builds without warnings
 //! cargo x chaos --seeds N [--from S] [--full]
 //!                                     the seeded workload under SIGKILL, seed by seed
+//! cargo x failpoints [--seeds N] [--from S] [--only NAME]
+//!                                     the program dies at every place of its path, in every kind of work
 //! cargo x fuzz [--seconds N] [--target NAME] [--jobs N]
 //!                                     every fuzz target for N seconds (60); see fuzz/README.md
 //! cargo x fuzz --target NAME --input FILE
@@ -38,10 +40,12 @@ fn main() -> ExitCode {
         ["test", more @ ..] => test(more),
         ["docs"] => docs(),
         ["chaos", more @ ..] => chaos(more),
+        ["failpoints", more @ ..] => failpoints(more),
         ["fuzz", more @ ..] => fuzz::run(more),
         _ => Err(
             "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | \
                   chaos --seeds N [--from S] [--full] | \
+                  failpoints [--seeds N] [--from S] [--only NAME] | \
                   fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep]"
                 .into(),
         ),
@@ -84,9 +88,8 @@ fn docs() -> Result<(), String> {
 /// Tests run with plain `cargo test`: one process per test binary lets its tests share a server,
 /// which a process per test would start over and over.
 fn test(more: &[&str]) -> Result<(), String> {
-    let program = build_program()?;
     let step = Step::cargo(&["test", "--workspace", "--no-fail-fast"]).arguments(more);
-    tally::run(&step.env("BLACKSMITH_STREAM_BIN", &program))
+    tally::run(&with_programs(step)?)
 }
 
 fn chaos(more: &[&str]) -> Result<(), String> {
@@ -100,29 +103,68 @@ fn chaos(more: &[&str]) -> Result<(), String> {
             other => return Err(format!("chaos knows no {other}")),
         }
     }
-    let program = build_program()?;
-    let step = Step::cargo(&[
+    let step = pipeline("chaos")
+        .env("BLACKSMITH_SEEDS", seeds)
+        .env("BLACKSMITH_SEED", from)
+        .env("BLACKSMITH_FULL", full);
+    tally::run(&with_programs(step)?)
+}
+
+fn failpoints(more: &[&str]) -> Result<(), String> {
+    let (mut seeds, mut from, mut only) = ("1", "0", "");
+    let mut words = more.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--seeds" => seeds = words.next().ok_or("--seeds needs a number")?,
+            "--from" => from = words.next().ok_or("--from needs a number")?,
+            "--only" => only = words.next().ok_or("--only needs the name of a failpoint")?,
+            other => return Err(format!("failpoints knows no {other}")),
+        }
+    }
+    let step = pipeline("failpoints")
+        .env("BLACKSMITH_SEEDS", seeds)
+        .env("BLACKSMITH_SEED", from)
+        .env("BLACKSMITH_FAILPOINT", only)
+        .env("BLACKSMITH_FULL", "1");
+    tally::run(&with_programs(step)?)
+}
+
+/// The pipeline tests whose names contain `filter`, with what they say.
+fn pipeline(filter: &str) -> Step {
+    let test = [
         "test",
         "--package",
         "blacksmith-tests",
         "--test",
         "pipeline",
-    ])
-    .arguments(&["chaos", "--", "--nocapture"])
-    .env("BLACKSMITH_STREAM_BIN", &program)
-    .env("BLACKSMITH_SEEDS", seeds)
-    .env("BLACKSMITH_SEED", from)
-    .env("BLACKSMITH_FULL", full);
-    tally::run(&step)
+    ];
+    Step::cargo(&test).arguments(&[filter, "--", "--nocapture"])
 }
 
-/// Builds `blacksmith-stream`, which the pipeline tests run; its path.
-fn build_program() -> Result<String, String> {
-    Step::cargo(&["build", "--quiet", "--package", "blacksmith-stream"]).run()?;
+/// `step` with the programs that the pipeline tests run, built now: the stock one, and the one that can be killed from
+/// within.
+fn with_programs(step: Step) -> Result<Step, String> {
+    let stock = build_program("blacksmith-stream", &[])?;
+    let other = build_program(
+        "blacksmith-stream-failpoints",
+        &["--features", "failpoints"],
+    )?;
+    let step = step.env("BLACKSMITH_STREAM_BIN", &stock);
+    Ok(step.env("BLACKSMITH_FAILPOINTS_BIN", &other))
+}
+
+/// Builds a binary of the package `blacksmith-stream`; its path.
+fn build_program(binary: &str, more: &[&str]) -> Result<String, String> {
+    let build = [
+        "build",
+        "--quiet",
+        "--package",
+        "blacksmith-stream",
+        "--bin",
+        binary,
+    ];
+    Step::cargo(&build).arguments(more).run()?;
     // This program stands beside it.
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    Ok(own
-        .with_file_name("blacksmith-stream")
-        .to_string_lossy()
-        .into_owned())
+    Ok(own.with_file_name(binary).to_string_lossy().into_owned())
 }

@@ -20,6 +20,7 @@ use super::routes::{Found, Routes};
 use super::traffic::Traffic;
 use crate::error::{Error, Kind, Result};
 use crate::event::Refusal;
+use crate::failpoint;
 use crate::fault::Fault;
 use crate::gateway::{Intake, Prepared, Taken};
 use crate::id::Id;
@@ -263,6 +264,7 @@ impl Asked<'_> {
             .reached(&taken.receipt)
             .await
             .map_err(|error| unavailable(&error))?;
+        failpoint!(AnswerDue);
         let rejections = taken
             .events
             .iter()

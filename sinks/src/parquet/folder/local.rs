@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use blacksmith_core::error::{Error, Result};
+use blacksmith_core::failpoint;
 use blacksmith_core::finding::{Finding, Severity};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -292,6 +293,7 @@ impl LocalSealed {
         let renamed = fs::rename(path, &self.target);
         renamed.map_err(|error| unavailable("cannot publish", &self.target, error))?;
         self.temporary.armed = false;
+        failpoint!(FileRenamed?);
         Ok(())
     }
 }
