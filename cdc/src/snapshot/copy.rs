@@ -60,9 +60,7 @@ impl Copier<'_> {
     /// # Errors
     /// What interrupted it; nothing of the range is in the store then.
     pub(super) async fn copy(&self, task: &Task) -> Result<Copied> {
-        if planted!(RangeNotedFirst) {
-            self.note(task).await?;
-        }
+        planted!(RangeNotedFirst, self.note(task).await?);
         // So that a refused statement does not end the transaction, and with it the snapshot.
         self.client
             .execute("copying a table", "savepoint range")

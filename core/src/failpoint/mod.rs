@@ -1,8 +1,9 @@
 //! Failpoints: named places where a test lets the process die, fail or wait, and bugs that a test plants.
 //!
 //! A place is one line of the path it lies in, `failpoint!(LogTaken);`, or `failpoint!(LogTaken?);` where that step can also
-//! fail. A planted bug is a condition that is false, `planted!(AckBeforeDurable)`. All of it is there only with the cargo feature
-//! `failpoints`, which nothing but the test bench asks for: without it a place expands to nothing, and a bug to `false`.
+//! fail. A planted bug is one, too: `planted!(RangeNotedFirst, self.note(task).await?);`, or a condition,
+//! `|| planted!(AckBeforeDurable)`. All of it is there only with the cargo feature `failpoints`, which nothing but the test bench
+//! asks for: without it places and bugs expand to nothing, and such a condition to `false`.
 //!
 //! What is to happen where stands in an environment variable, in a program that calls `configure`:
 //!
@@ -59,22 +60,28 @@ macro_rules! failpoint {
     ($point:ident $(?)?) => {};
 }
 
-/// Whether a test planted this bug.
+/// Whether a test planted this bug; with a statement behind its name, what is done then.
 #[cfg(feature = "failpoints")]
 #[macro_export]
 macro_rules! planted {
     ($bug:ident) => {
         $crate::failpoint::is_planted($crate::failpoint::Point::$bug)
     };
+    ($bug:ident, $done:stmt) => {
+        if $crate::failpoint::is_planted($crate::failpoint::Point::$bug) {
+            $done
+        }
+    };
 }
 
-/// Whether a test planted this bug.
+/// Whether a test planted this bug; with a statement behind its name, what is done then.
 #[cfg(not(feature = "failpoints"))]
 #[macro_export]
 macro_rules! planted {
     ($bug:ident) => {
         false
     };
+    ($bug:ident, $done:stmt) => {};
 }
 
 /// Without the feature there is nothing to run: the compiler would refuse a call here.
@@ -82,5 +89,6 @@ macro_rules! planted {
 const _: () = {
     failpoint!(LogTaken);
     failpoint!(LogTaken?);
+    planted!(RangeNotedFirst, panic!());
     assert!(!planted!(AckBeforeDurable));
 };

@@ -95,8 +95,8 @@ points! {
 
     /// The server is told that it may forget what is not durable.
     AckBeforeDurable "bug.ack_before_durable" Bug,
-    /// The log says that a batch is durable before it is written.
-    DurableBeforeWritten "bug.durable_before_written" Bug,
+    /// Whoever waits until something is durable goes on at once.
+    DurableUnawaited "bug.durable_unawaited" Bug,
     /// A range is noted as copied before its rows are in the store.
     RangeNotedFirst "bug.range_noted_first" Bug,
     /// What was executing when the process ended is not taken up as the same span.

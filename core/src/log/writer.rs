@@ -25,7 +25,6 @@ use crate::log::hopper::{Retire, Roll, StageWork, Taken, Work};
 use crate::log::listener::{Listener, Written};
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::{LogOptions, SyncMode};
-use crate::planted;
 use crate::position::Position;
 
 /// After this long without work the last commit is vouched for by a heartbeat frame.
@@ -190,10 +189,6 @@ impl Writer {
     fn commit(&mut self) -> Result<(), Fence> {
         if self.batch_frames == 0 {
             return Ok(());
-        }
-        if planted!(DurableBeforeWritten) {
-            self.advance();
-            self.shared.durable.notify();
         }
         failpoint!(LogTaken?);
         self.active.flush()?;

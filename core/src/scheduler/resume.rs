@@ -43,9 +43,7 @@ impl Runner {
         let mut executing: BTreeMap<Batch, Vec<Span>> = BTreeMap::new();
         let (mut found, mut given_back) = (Vec::new(), Vec::new());
         for open in lane.open() {
-            if planted!(ExecutingForgotten) {
-                continue;
-            }
+            planted!(ExecutingForgotten, continue);
             if open.span.first <= next {
                 next = next.max(open.span.last.next());
             } else if self.has_its_turn(&open) {

@@ -85,8 +85,7 @@ impl Action for Append {
         if !planted!(RecordUnread)
             && self.chain.standing(newest.as_ref(), queue.span()).await? == Standing::Committed
         {
-            then.send(Then::succeeded(Jobs::All));
-            return Ok(());
+            return succeeded(then);
         }
         let limits = Limits {
             held_bytes: toolkit.memory_bytes,
@@ -108,13 +107,15 @@ impl Action for Append {
             drop(turn);
             published
         });
-        if planted!(SettledBeforeCommit) {
-            then.send(Then::succeeded(Jobs::All));
-            return Ok(());
-        }
+        planted!(SettledBeforeCommit, return succeeded(then));
         let published = publishing.await;
         published.map_err(|error| Error::stopped("publishing was cut short").because(error))??;
-        then.send(Then::succeeded(Jobs::All));
-        Ok(())
+        succeeded(then)
     }
+}
+
+/// Reports that everything is loaded.
+fn succeeded(then: &Thens) -> Result<()> {
+    then.send(Then::succeeded(Jobs::All));
+    Ok(())
 }

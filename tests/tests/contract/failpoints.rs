@@ -35,7 +35,7 @@ fn places() -> BTreeMap<(&'static str, String), usize> {
         let text = std::fs::read_to_string(&file).unwrap();
         for name in ["failpoint", "planted"] {
             for part in text.split(&format!("{name}!(")).skip(1) {
-                let inside = part.split(')').next().unwrap().to_owned();
+                let inside = part.split([')', ',']).next().unwrap().to_owned();
                 *places.entry((name, inside)).or_default() += 1;
             }
         }

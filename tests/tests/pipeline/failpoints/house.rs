@@ -15,9 +15,9 @@ use crate::arrange::server;
 const WEBHOOK: &str = include_str!("../../../../examples/webhook-to-parquet.toml");
 
 /// How long the armed program may take to do its work or to die.
-const WORK_TIMEOUT: Duration = Duration::from_secs(20);
+const WORK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the program that comes after it may take for the rest.
-const REST_TIMEOUT: Duration = Duration::from_secs(30);
+const REST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same with bugs in it: one that never gets there is caught, and should be soon.
 const REST_TIMEOUT_OF_BUGS: Duration = Duration::from_secs(10);
 

@@ -19,7 +19,7 @@ struct Change {
     attempt: u64,
 }
 
-/// What became of `span`, or of everything.
+/// All changes of state in the store.
 fn changes(pipeline: &Pipeline) -> Vec<Change> {
     let before = pipeline.printed().len();
     let code = pipeline.run(&["transitions", "--json", "--limit", "1000"]);
