@@ -84,8 +84,9 @@ fn named() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Where the modules that README names are.
-const HOMES: [&str; 3] = [
+const HOMES: [&str; 4] = [
     "tests/pipeline",
+    "tests/pipeline/failpoints",
     "../core/src/scheduler/tests",
     "../core/src/scheduler",
 ];
