@@ -96,6 +96,35 @@ fn the_guide_names_crates_that_are_there() {
     }
 }
 
+/// `BLACKSMITH_FULL=1` compiles it too, with all that it depends on.
+#[test]
+fn cargo_takes_the_crate_of_the_guide_as_it_stands_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("first-application");
+    std::fs::create_dir_all(own.join("src")).unwrap();
+    std::os::unix::fs::symlink(root, folder.path().join("blacksmith")).unwrap();
+    let package =
+        "[package]\nname = \"first-application\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    let manifest = format!("{package}\n{}", blocks("toml")[0]);
+    std::fs::write(own.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(own.join("src/main.rs"), blocks("rust")[0]).unwrap();
+    // The versions that are on this machine.
+    std::fs::copy(root.join("Cargo.lock"), own.join("Cargo.lock")).unwrap();
+    let full = std::env::var("BLACKSMITH_FULL").is_ok_and(|full| full == "1");
+    let command: &[&str] = match full {
+        true => &["check", "--offline", "--quiet"],
+        false => &["metadata", "--offline", "--format-version", "1"],
+    };
+    let mut cargo = Command::new(env!("CARGO"));
+    let output = cargo.args(command).current_dir(&own).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 #[test]
 fn every_command_of_the_guide_does_what_the_guide_says() {
     let desk = Desk::new();
