@@ -14,26 +14,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use blacksmith_core::clock::{Clock, SystemClock};
-use blacksmith_core::destination::{Action, Destination, Jobs, Queue, Then, Thens, Toolkit};
-use blacksmith_core::document::Documents;
+use blacksmith_bench::house::{House, runtime};
+use blacksmith_core::destination::{Action, Jobs, Queue, Then, Thens, Toolkit};
 use blacksmith_core::error::{Error, Result};
-use blacksmith_core::event::{FormatId, Refusal};
-use blacksmith_core::flow::Route;
-use blacksmith_core::gateway::{Intake, Registry, Taken};
+use blacksmith_core::event::Refusal;
+use blacksmith_core::gateway::{Intake, Taken};
 use blacksmith_core::json::Json;
-use blacksmith_core::log::{LogOptions, Receipt, Retention, SystemDisk, open_read_only};
-use blacksmith_core::operate::{Operator, Plans};
+use blacksmith_core::log::{Receipt, open_read_only};
 use blacksmith_core::position::Position;
-use blacksmith_core::query::{Actions, Query};
 use blacksmith_core::queue::BatchLimits;
 use blacksmith_core::schedule::PartialSchedule;
-use blacksmith_core::scheduler::{LaneHandle, LaneSettings, Routing, start_lane};
-use blacksmith_core::service::Service;
-use blacksmith_core::source::{Event, Format, Formats, Limits, SubEvent};
-use blacksmith_core::store::Store;
-use blacksmith_core::store::log::LogStore;
-use blacksmith_core::version::Versions;
+use blacksmith_core::scheduler::LaneHandle;
+use blacksmith_core::source::{Event, SubEvent};
 use bytes::Bytes;
 
 #[global_allocator]
@@ -106,36 +98,34 @@ impl Action for Nothing {
     }
 }
 
-#[derive(Debug)]
-struct Void(&'static str);
-
-impl Destination for Void {
-    fn name(&self) -> &str {
-        "void"
-    }
-
-    fn actions(&self) -> Vec<Arc<dyn Action>> {
-        vec![Arc::new(Nothing(self.0))]
-    }
+fn nothing(name: &'static str) -> Arc<dyn Action> {
+    Arc::new(Nothing(name))
 }
 
-fn open(folder: &Path) -> Result<Arc<dyn Store>> {
-    let options = LogOptions::default();
-    let (store, _) = LogStore::open(folder, options, SystemDisk::shared(), Retention::default())?;
-    Ok(Arc::new(store))
+fn open(folder: &Path) -> Result<House> {
+    House::open(folder, "web", "void")
 }
 
-fn routes() -> [Route; 1] {
-    [Route::between("web", "void")]
+/// Loads whatever is there, ten thousand jobs at a time.
+fn lane(house: &House, action: &'static str) -> Result<LaneHandle> {
+    let schedule = PartialSchedule {
+        realtime: Some(true),
+        ..PartialSchedule::default()
+    };
+    let batch = BatchLimits {
+        rows_max: BATCH_ROWS,
+        ..BatchLimits::default()
+    };
+    house.lane(nothing(action), schedule, batch)
 }
 
 /// Takes events in while the lane loads them. Returns the bytes of the log.
 fn together(folder: &Path, events: usize, bulk: usize) -> Result<u64> {
-    let store = open(folder)?;
-    let intake = intake(&store)?;
+    let house = open(folder)?;
+    let intake = house.intake(&nothing("one"))?;
     let runtime = runtime()?;
     let usage = Usage::start();
-    let lane = runtime.block_on(async { lane(&store, "one") })?;
+    let lane = runtime.block_on(async { lane(&house, "one") })?;
     std::thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|_| scope.spawn(|| produce(&intake, events / PRODUCERS, bulk)))
@@ -148,24 +138,24 @@ fn together(folder: &Path, events: usize, bulk: usize) -> Result<u64> {
         ended.collect::<Result<Vec<()>>>().map(drop)
     })?;
     println!("  intake      {}", usage.rate(events, "events"));
-    let head = store.durable().upto();
+    let head = house.store.durable().upto();
     runtime.block_on(lane.flush(head))?;
     println!("  end to end  {}", usage.rate(events, "jobs"));
     let bytes = log_bytes(folder)?;
-    store.close()?;
+    house.store.close()?;
     Ok(bytes)
 }
 
 /// Loads what is in the log already, by an action that is new to it.
 fn apart(folder: &Path, events: usize) -> Result<()> {
-    let store = open(folder)?;
+    let house = open(folder)?;
     let runtime = runtime()?;
     let usage = Usage::start();
-    let head = store.durable().upto();
-    let lane = runtime.block_on(async { lane(&store, "two") })?;
+    let head = house.store.durable().upto();
+    let lane = runtime.block_on(async { lane(&house, "two") })?;
     runtime.block_on(lane.flush(head))?;
     println!("  far behind  {}", usage.rate(events, "jobs"));
-    store.close()
+    house.store.close()
 }
 
 /// The same bytes, written in order and synced, as fast as the disk takes them.
@@ -211,71 +201,6 @@ fn transitions(folder: &Path, jobs: usize) -> Result<()> {
 fn log_bytes(folder: &Path) -> Result<u64> {
     let log = open_read_only(folder, ())?;
     Ok(log.segments().iter().map(|segment| segment.bytes).sum())
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    built.map_err(|error| Error::unavailable("no runtime").because(error))
-}
-
-/// The destination `void` with the action called `action`.
-fn registry(store: &Arc<dyn Store>, action: &'static str) -> Result<Arc<Registry>> {
-    let void: Arc<dyn Destination> = Arc::new(Void(action));
-    Ok(Arc::new(Registry::new(
-        &**store,
-        &[(void, Versions::default())],
-        &routes(),
-    )?))
-}
-
-fn intake(store: &Arc<dyn Store>) -> Result<Intake> {
-    let registry = registry(store, "one")?;
-    let service = Arc::new(Service::new("bench".into(), Service::GATEWAY));
-    let clock = SystemClock::shared();
-    Intake::new(
-        Arc::clone(store),
-        "web",
-        Versions::default(),
-        registry,
-        service,
-        clock,
-    )
-}
-
-fn lane(store: &Arc<dyn Store>, action: &'static str) -> Result<LaneHandle> {
-    let clock: Arc<dyn Clock> = SystemClock::shared();
-    let documents: Arc<dyn Format> = Arc::new(Documents);
-    let formats: Arc<Formats> = Arc::new([(FormatId::JSON, documents)].into());
-    let name = format!("void/{action}");
-    let action: Arc<dyn Action> = Arc::new(Nothing(action));
-    let schedule = PartialSchedule {
-        realtime: Some(true),
-        ..PartialSchedule::default()
-    };
-    let settings = LaneSettings {
-        toolkit: Toolkit::by_hand(&name, store.id(), Arc::clone(&clock)),
-        name: Arc::from(name),
-        schedule: schedule.settle(),
-        batch: BatchLimits {
-            rows_max: BATCH_ROWS,
-            ..BatchLimits::default()
-        },
-        operator: Operator::new(
-            Query::new(Arc::clone(store), Formats::default(), Actions::default()),
-            Plans::new(),
-            Arc::clone(&clock),
-        ),
-        routing: Arc::new(Routing::new(Arc::clone(store), &routes(), "void", &*action)),
-        limits: Limits::default(),
-        load: action.limits().settle(action.ordering()),
-        registry: Arc::new(Registry::default()),
-        default_version: None,
-        action,
-    };
-    start_lane(store, &formats, &clock, settings)
 }
 
 /// Sends requests as clients would: each is answered when it is durable, and many wait at a time.

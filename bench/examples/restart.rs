@@ -12,21 +12,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use blacksmith_core::clock::{Clock, SystemClock, Timestamp};
+use blacksmith_bench::house::{House, runtime};
+use blacksmith_core::clock::Timestamp;
 use blacksmith_core::destination::{Action, Queue, Thens, Toolkit};
-use blacksmith_core::document::Documents;
 use blacksmith_core::event::{About, Draft, FormatId, Tally};
-use blacksmith_core::flow::Route;
-use blacksmith_core::gateway::Registry;
 use blacksmith_core::job::{Status, Transition};
 use blacksmith_core::log::{LogOptions, Retention, SystemDisk};
-use blacksmith_core::operate::{Operator, Plans};
 use blacksmith_core::position::{Position, Span};
-use blacksmith_core::query::{Actions, Query};
 use blacksmith_core::queue::BatchLimits;
 use blacksmith_core::schedule::PartialSchedule;
-use blacksmith_core::scheduler::{LaneSettings, Routing, start_lane};
-use blacksmith_core::source::{Format, Formats, Limits};
 use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
 use bytes::Bytes;
@@ -162,7 +156,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|_| "refused")?
         .wait(WAIT)?;
     let appended = started.elapsed();
-    let began = tokio::runtime::Runtime::new()?.block_on(first_load(&store))?;
+    let house = House::of(Arc::clone(&store), "shop", "lake");
+    let began = runtime()?.block_on(first_load(&house))?;
     println!(
         "opened in {opened:?}; one block durable in {appended:?}; the lane's first load began {began:?} later"
     );
@@ -192,29 +187,11 @@ impl Action for Patient {
 }
 
 /// How long the lane takes from its start to its first load, which is of what had failed.
-async fn first_load(store: &Arc<dyn Store>) -> blacksmith_core::error::Result<Duration> {
+async fn first_load(house: &House) -> blacksmith_core::error::Result<Duration> {
     let began = Arc::new(Notify::new());
     let action: Arc<dyn Action> = Arc::new(Patient(Arc::clone(&began)));
-    let routes = [Route::between("shop", "lake/append")];
-    let clock: Arc<dyn Clock> = SystemClock::shared();
-    let documents: Arc<dyn Format> = Arc::new(Documents);
-    let formats: Arc<Formats> = Arc::new([(FormatId::JSON, documents)].into());
-    let query = Query::new(Arc::clone(store), Formats::default(), Actions::default());
-    let settings = LaneSettings {
-        toolkit: Toolkit::by_hand("lake/append", store.id(), Arc::clone(&clock)),
-        name: Arc::from("lake/append"),
-        schedule: PartialSchedule::default().settle(),
-        batch: BatchLimits::default(),
-        operator: Operator::new(query, Plans::new(), Arc::clone(&clock)),
-        routing: Arc::new(Routing::new(Arc::clone(store), &routes, "lake", &*action)),
-        limits: Limits::default(),
-        load: action.limits().settle(action.ordering()),
-        registry: Arc::new(Registry::default()),
-        default_version: None,
-        action,
-    };
     let started = Instant::now();
-    let _lane = start_lane(store, &formats, &clock, settings)?;
+    let _lane = house.lane(action, PartialSchedule::default(), BatchLimits::default())?;
     began.notified().await;
     Ok(started.elapsed())
 }

@@ -1,2 +1,4 @@
-//! Blacksmith's benchmarks: one file per structure in `benches/`, and measurements of the disk in
-//! `examples/`. README.md beside this crate says how to run them and how far to trust them.
+//! Blacksmith's benchmarks: one file per structure in `benches/`, and measurements of the whole in
+//! `examples/`, which share [`house`]. README.md beside this crate says how to run them and how far to trust them.
+
+pub mod house;
