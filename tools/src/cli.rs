@@ -93,6 +93,12 @@ pub(crate) enum Store {
     Stat,
     /// Read every byte and check every checksum.
     Verify,
+    /// Say what of a damaged store would be lost; with --salvage, give that up and keep everything else.
+    Repair {
+        /// Change the files. What is replaced is kept in `salvaged` beside them. The program must not be running.
+        #[arg(long)]
+        salvage: bool,
+    },
     /// Carry out every [[store.purge]] now.
     Purge {
         /// Only say what would go.

@@ -1,4 +1,4 @@
-//! `store stat` and `store verify`: the log's files, without touching them.
+//! `store stat`, `verify` and `repair`: the log's files.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use blacksmith_core::clock::SystemClock;
 use blacksmith_core::error::{Error, Result};
-use blacksmith_core::log::{self, Damage, Verification};
+use blacksmith_core::log::{self, Damage, Salvage, Verification};
+use blacksmith_core::position::Span;
 use blacksmith_core::schedule::duration::write_duration;
 use blacksmith_core::settings::{Settings, StoreDriver, StoreSettings, write_size};
-use blacksmith_core::store::Store;
 use blacksmith_core::store::log::LogStore;
+use blacksmith_core::store::{self, Store};
 use serde_json::{Value, json};
 
 use crate::cli::{self, Global};
@@ -30,6 +31,8 @@ pub(crate) fn store(
     match command {
         cli::Store::Stat => stat(&settings, output),
         cli::Store::Verify => verify(&settings, output),
+        cli::Store::Repair { salvage: false } => would_lose(&settings, output),
+        cli::Store::Repair { salvage: true } => salvage(&settings, output),
         cli::Store::Purge { dry_run } => purge(&settings, *dry_run, output),
         cli::Store::Forget { lane } => forget(&settings, lane),
     }
@@ -206,6 +209,52 @@ fn verify(settings: &Settings, output: Output) -> Result<ExitCode> {
     }
 }
 
+/// `store repair` alone: what verification finds, and what can be done about it.
+fn would_lose(settings: &Settings, output: Output) -> Result<ExitCode> {
+    let code = verify(settings, output)?;
+    if code == ExitCode::SUCCESS {
+        return Ok(code);
+    }
+    Err(Error::damaged("the store is damaged; nothing was changed").help(
+        "put undamaged copies of the files back; or stop the program and run `store repair --salvage`, which gives up \
+         the positions listed and keeps everything else",
+    ))
+}
+
+fn salvage(settings: &Settings, output: Output) -> Result<ExitCode> {
+    let found = store::salvage(folder(&settings.store)?)?;
+    print(|out| match output {
+        Output::Text => write_salvage(&found, out),
+        Output::Json => writeln!(out, "{}", salvaged(&found)),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_salvage(found: &Salvage, out: &mut dyn Write) -> io::Result<()> {
+    write_damages(&found.damages, out)?;
+    match &found.saved_to {
+        None => writeln!(out, "sound; nothing was changed"),
+        Some(folder) => {
+            let lost: u64 = found.lost().map(Span::len).sum();
+            let (kept, folder) = (found.positions, folder.display());
+            writeln!(
+                out,
+                "{lost} positions are lost, {kept} events are kept; the bytes that were replaced are in {folder}"
+            )
+        }
+    }
+}
+
+fn salvaged(found: &Salvage) -> Value {
+    json!({
+        "lost": found.lost().map(Span::len).sum::<u64>(),
+        "events": found.positions,
+        "records": found.frames,
+        "saved_to": found.saved_to,
+        "damages": found.damages.iter().map(damage).collect::<Vec<_>>(),
+    })
+}
+
 fn write_verification(found: &Verification, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
@@ -225,14 +274,13 @@ fn write_verification(found: &Verification, out: &mut dyn Write) -> io::Result<(
             torn.path.display()
         )?;
     }
-    for damage in &found.damages {
-        let (path, offset) = (damage.path.display(), damage.offset);
+    for lost in &found.lost {
         writeln!(
             out,
-            "DAMAGED {path} at byte {offset}, positions {}: {}",
-            damage.span, damage.what
+            "positions {lost} were lost before, and given up by a salvage"
         )?;
     }
+    write_damages(&found.damages, out)?;
     writeln!(
         out,
         "{}",
@@ -244,18 +292,34 @@ fn write_verification(found: &Verification, out: &mut dyn Write) -> io::Result<(
     )
 }
 
+fn write_damages(damages: &[Damage], out: &mut dyn Write) -> io::Result<()> {
+    for damage in damages {
+        let (path, offset) = (damage.path.display(), damage.offset);
+        let concerned = match damage.span.is_empty() {
+            true => "no event".to_owned(),
+            false => format!("positions {}", damage.span),
+        };
+        let what = &damage.what;
+        writeln!(out, "DAMAGED {path} at byte {offset}, {concerned}: {what}")?;
+    }
+    Ok(())
+}
+
+fn damage(damage: &Damage) -> Value {
+    json!({
+        "path": damage.path,
+        "offset": damage.offset,
+        "first": damage.span.first.0,
+        "last": damage.span.last.0,
+        "what": damage.what,
+    })
+}
+
 fn verification(found: &Verification) -> Value {
-    let damage = |damage: &Damage| {
-        json!({
-            "path": damage.path,
-            "offset": damage.offset,
-            "first": damage.span.first.0,
-            "last": damage.span.last.0,
-            "what": damage.what,
-        })
-    };
+    let lost = |lost: &Span| json!({ "first": lost.first.0, "last": lost.last.0 });
     json!({
         "sound": found.is_sound(),
+        "lost": found.lost.iter().map(lost).collect::<Vec<_>>(),
         "segments": found.segments,
         "records": found.frames,
         "events": found.positions,

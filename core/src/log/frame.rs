@@ -38,6 +38,11 @@ pub(super) const KIND_CONTINUED: u8 = 252;
 /// A piece of a snapshot that more pieces follow; the last is a [`KIND_SNAPSHOT`].
 pub(super) const KIND_SNAPSHOT_PIECE: u8 = 251;
 
+/// What salvaging left in the place of something that did not hold, with the positions that were in it. The frame
+/// behind it chains to what was there before. Readers that [want](super::Reader::want) it are given it, with a body
+/// that says nothing.
+pub const KIND_LOST: u8 = 250;
+
 pub(super) const HEADER_BYTES: usize = 64;
 const MAGIC: u32 = u32::from_le_bytes(*b"BSf1");
 const FLAG_STAGED: u8 = 1;

@@ -90,6 +90,7 @@ mod retention;
 mod log;
 mod readonly;
 mod verify;
+mod salvage;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 #[cfg(test)]
@@ -102,7 +103,7 @@ use std::sync::Arc;
 pub use catalog::SegmentInfo;
 pub use disk::{Access, Disk, DiskFile, Lock, SystemDisk, read_full, write_all};
 pub use durable::{Durable, Mark, Receipt, Registration};
-pub use frame::{BODY_BYTES_MAX, Frame, FrameRef, KIND_MAX, StageRef};
+pub use frame::{BODY_BYTES_MAX, Frame, FrameRef, KIND_LOST, KIND_MAX, StageRef};
 pub use hopper::AppendError;
 pub use listener::{Listener, Written};
 pub use log::{Log, Opened};
@@ -110,6 +111,7 @@ pub use reader::Reader;
 pub use readonly::{ReadOnlyLog, open_read_only};
 pub use recovery::{Recovery, Torn};
 pub use retention::Retention;
+pub use salvage::{Salvage, salvage};
 pub use sequencer::Draft;
 pub use snapshot::{Fold, Frozen};
 pub use stage::{CHUNK_BYTES_MAX, Chunk, Stage, StageMark, StagedReader};

@@ -147,7 +147,9 @@ impl Reader {
                 0 => header.first >= from,
                 _ => header.span().last >= from,
             };
-            reaches && !header.is_internal() && kinds.is_none_or(|kinds| kinds.has(header.kind))
+            // Of the log's own frames only those that are asked for.
+            let is_wanted = kinds.map_or(!header.is_internal(), |kinds| kinds.has(header.kind));
+            reaches && is_wanted
         }
     }
 

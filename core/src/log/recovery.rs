@@ -187,7 +187,7 @@ fn report(recovery: &Recovery, options: &LogOptions) {
 }
 
 /// The folder, its lock, and the names in it made durable.
-fn prepare(dir: &Path, disk: &dyn Disk) -> Result<Lock> {
+pub(super) fn prepare(dir: &Path, disk: &dyn Disk) -> Result<Lock> {
     let stages = stage_dir(dir);
     let created = disk.create_dir(&stages);
     created.map_err(|error| unreadable(&stages, error))?;

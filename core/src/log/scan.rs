@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::disk::{Access, Disk, DiskFile};
 use crate::log::frame::{
-    HEADER_BYTES, Header, KIND_CONTINUED, KIND_HEARTBEAT, KIND_OPENED, KIND_SNAPSHOT,
+    HEADER_BYTES, Header, KIND_CONTINUED, KIND_HEARTBEAT, KIND_LOST, KIND_OPENED, KIND_SNAPSHOT,
     KIND_SNAPSHOT_PIECE,
 };
 use crate::log::segment::SEGMENT_HEADER_BYTES;
@@ -126,7 +126,7 @@ impl Scanned {
                 self.vouched = header.end();
                 Ok(())
             }
-            KIND_OPENED | KIND_HEARTBEAT => Ok(()),
+            KIND_OPENED | KIND_HEARTBEAT | KIND_LOST => Ok(()),
             KIND_CONTINUED => Err(Error::damaged("the segment after this one is missing")
                 .help("put the file back; the positions from here on are in it")),
             _ if header.is_internal() => Err(Error::refused(format!(
@@ -169,7 +169,10 @@ pub(super) struct Rest {
 impl Rest {
     /// Looks at every place where a frame could start.
     pub(super) fn search(walk: &mut Walk) -> Result<Rest> {
-        let file_bytes = walk.limit;
+        // A file that was cut short ends before its limit.
+        let there = walk.window.file().bytes();
+        let there = there.map_err(|error| unreadable(&walk.path, error))?;
+        let file_bytes = walk.limit.min(there);
         let mut rest = Rest::default();
         let bad = walk.offset;
         let mut window = Window::new(Arc::clone(walk.window.file()));

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::log::catalog::{Catalog, Shared};
 use crate::log::disk::{Access, Disk, SystemDisk};
 use crate::log::durable::Durable;
-use crate::log::frame::{Frame, Header, KIND_CONTINUED};
+use crate::log::frame::{Frame, Header, KIND_CONTINUED, KIND_LOST};
 use crate::log::hopper::Hopper;
 use crate::log::recovery::Torn;
 use crate::log::scan::Rest;
@@ -52,6 +52,8 @@ pub struct Verification {
     pub staged_bytes: u64,
     /// All damage, in order.
     pub damages: Vec<Damage>,
+    /// Positions that were lost to damage and given up when the log was salvaged, in order.
+    pub lost: Vec<Span>,
     /// A write in flight, or one that was cut off; no damage.
     pub torn: Option<Torn>,
 }
@@ -213,6 +215,9 @@ impl Check<'_> {
                 let what = "the segment after this one is missing";
                 self.damage(walk, Span::new(header.first, Position::MAX), what);
             }
+            if header.kind == KIND_LOST && header.count > 0 {
+                self.result.lost.push(header.span());
+            }
             if !header.is_internal() {
                 self.frame(walk, &header, body);
             }
@@ -227,7 +232,7 @@ impl Check<'_> {
             return self.damage(walk, header.span(), "a commit that names no file");
         };
         if let Some(staged) = &frame.staged {
-            match self.chunks(header.store, &frame) {
+            match check_staged(self.dir, &self.disk, header.store, &frame) {
                 Ok(()) => {
                     self.result.staged_files += 1;
                     self.result.staged_bytes += staged.bytes;
@@ -238,26 +243,6 @@ impl Check<'_> {
                     span: frame.span(),
                     what: error.report(),
                 }),
-            }
-        }
-    }
-
-    fn chunks(&self, store: u64, commit: &Frame) -> Result<(), (Error, u64)> {
-        let shared = Shared {
-            disk: Arc::clone(&self.disk),
-            dir: self.dir.to_owned(),
-            store,
-            catalog: Mutex::new(Catalog::default()),
-            hopper: Hopper::new(0),
-            durable: Durable::default(),
-            next_stage: AtomicU64::new(0),
-        };
-        let mut reader = StagedReader::open(&shared, commit).map_err(|error| (error, 0))?;
-        loop {
-            match reader.next() {
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(()),
-                Err(error) => return Err((error, reader.offset())),
             }
         }
     }
@@ -294,5 +279,34 @@ impl Check<'_> {
             span,
             what: what.to_owned(),
         });
+    }
+}
+
+/// Reads the whole staged file that `commit` made part of the log of `store`.
+///
+/// # Errors
+/// What does not hold, and where in the file.
+pub(super) fn check_staged(
+    dir: &Path,
+    disk: &Arc<dyn Disk>,
+    store: u64,
+    commit: &Frame,
+) -> Result<(), (Error, u64)> {
+    let shared = Shared {
+        disk: Arc::clone(disk),
+        dir: dir.to_owned(),
+        store,
+        catalog: Mutex::new(Catalog::default()),
+        hopper: Hopper::new(0),
+        durable: Durable::default(),
+        next_stage: AtomicU64::new(0),
+    };
+    let mut reader = StagedReader::open(&shared, commit).map_err(|error| (error, 0))?;
+    loop {
+        match reader.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
+            Err(error) => return Err((error, reader.offset())),
+        }
     }
 }

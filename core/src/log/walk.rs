@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
 use crate::log::disk::{DiskFile, read_full};
-use crate::log::frame::{HEADER_BYTES, Header};
+use crate::log::frame::{HEADER_BYTES, Header, KIND_LOST};
 use crate::position::{Position, Span};
 
 /// Bytes read ahead while walking straight on; and after a body was passed over.
@@ -174,7 +174,7 @@ impl Walk {
     /// Goes on behind `header`, whose body was read.
     pub(super) fn pass(&mut self, header: &Header) {
         self.offset = header.end();
-        self.chain = Some(header.crc);
+        self.chain = (header.kind != KIND_LOST).then_some(header.crc);
         self.next = Some(header.next());
         self.epoch = header.epoch;
     }
@@ -206,7 +206,7 @@ pub(super) fn damaged(path: &std::path::Path, offset: u64, why: &str, lost: Span
     };
     Error::damaged(format!("damaged at byte {offset}: {why}; this concerns {concerned}"))
         .at(path.display())
-        .help("nothing was changed; `store verify` lists all damage; put an undamaged copy of the file back")
+        .help("nothing was changed; `store verify` lists all damage; put an undamaged copy of the file back, or keep what holds with `store repair --salvage`")
 }
 
 /// The error for a file that cannot be opened or read.

@@ -14,6 +14,7 @@ pub mod conformance;
 mod tail;
 mod follow;
 pub mod log;
+mod salvage;
 pub mod memory;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -36,6 +37,7 @@ use crate::position::{Position, Span};
 pub use catalog::{Lane, OpenSpan};
 pub use intervals::JobState;
 pub use purge::{Purge, Purged};
+pub use salvage::salvage;
 pub use statistics::{Changes, Range, Statistics};
 
 /// The name under which jobs that follow others up are kept: no source of a user can be called so.

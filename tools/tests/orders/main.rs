@@ -8,3 +8,4 @@ mod house;
 mod jobs;
 mod actions;
 mod access;
+mod damage;

@@ -8,6 +8,7 @@ mod fences;
 mod model;
 mod oracle;
 mod power;
+mod salvage;
 mod together;
 
 use std::path::Path;

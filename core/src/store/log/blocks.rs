@@ -10,9 +10,10 @@ use super::super::record::{
     Decoder, EventsHead, KIND_ALIKE, KIND_COMMIT, KIND_EVENTS, KIND_FOLLOW_UP, Record,
 };
 use super::event_count;
+use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::event::{Block, Excluded};
-use crate::log::{self, Frame, Log, ReadOnlyLog, StagedReader, Written};
+use crate::event::{Block, Excluded, FormatId, SourceId};
+use crate::log::{self, Frame, KIND_LOST, Log, ReadOnlyLog, StagedReader, Written};
 use crate::position::{Position, Span};
 
 /// Where the frames are: a log that this process writes, or one that it only looks at.
@@ -24,9 +25,13 @@ pub(super) enum Origin {
 
 impl Origin {
     pub(super) fn blocks(&self, from: Position) -> Box<dyn Blocks> {
-        let reader =
-            self.reader(from)
-                .want(&[KIND_EVENTS, KIND_ALIKE, KIND_COMMIT, KIND_FOLLOW_UP]);
+        let reader = self.reader(from).want(&[
+            KIND_EVENTS,
+            KIND_ALIKE,
+            KIND_COMMIT,
+            KIND_FOLLOW_UP,
+            KIND_LOST,
+        ]);
         Box::new(LogBlocks {
             origin: self.clone(),
             reader,
@@ -83,6 +88,9 @@ impl Blocks for LogBlocks {
             };
             if frame.count == 0 || frame.span().last < self.from {
                 continue;
+            }
+            if frame.kind == KIND_LOST {
+                return Ok(Some(nobodys(frame.first, frame.count)));
             }
             let (record, body) = Record::decode(frame.kind, &frame.body)?;
             if let Record::Commit { events, excluded } = record {
@@ -158,6 +166,19 @@ fn events_of(record: Record, count: u32) -> Option<EventsHead> {
         Record::Alike(head) => Some(head.events(count)),
         _ => None,
     }
+}
+
+/// Positions whose events are lost: they have no schema, so no lane takes them for its own, and all pass over.
+fn nobodys(first: Position, count: u32) -> Block {
+    let head = EventsHead {
+        source: SourceId(0),
+        format: FormatId::JSON,
+        received_at: Timestamp(0),
+        tally: Vec::new(),
+        envelope: Bytes::new(),
+        state: Vec::new(),
+    };
+    block(head, first, count, Bytes::new())
 }
 
 fn block(head: EventsHead, first: Position, count: u32, body: Bytes) -> Block {

@@ -1,0 +1,260 @@
+//! Salvaging keeps what holds, in its place, and names exactly what does not.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::oracle::{DIR, Oracle, Process, options};
+use super::*;
+use crate::error::Kind;
+use crate::log::salvage::salvage_on;
+use crate::log::segment::Name;
+use crate::log::sim::{Dice, SimDisk};
+use crate::log::verify::{check_staged, verify_on};
+use crate::log::writer::Writer;
+use crate::log::{Salvage, SyncMode};
+use crate::position::Span;
+
+fn dir() -> &'static Path {
+    Path::new(DIR)
+}
+
+fn start(disk: &SimDisk) -> Result<(Log<Tally>, Writer)> {
+    let options = options(SyncMode::Always);
+    let opened = Log::open_unwritten(dir(), options, disk.shared(), Tally::default());
+    opened.map(|(opened, writer)| (opened.log, writer))
+}
+
+fn salvage(disk: &SimDisk) -> Result<Salvage> {
+    salvage_on(dir(), disk.shared(), Tally::default())
+}
+
+/// A log of several segments that everything was done to; nobody has it open.
+fn filled(seed: u64) -> (SimDisk, Vec<Frame>) {
+    let (disk, mut dice) = (SimDisk::default(), Dice(seed));
+    let mut oracle = Oracle::default();
+    let (mut process, _) = Process::start(&disk, SyncMode::Always, &mut oracle).unwrap();
+    process.work(&mut oracle, &mut dice, 250);
+    process.turn(&mut oracle);
+    disk.kill();
+    // This opening vouches for what was written last.
+    let frames = read(&disk).unwrap();
+    (disk, frames)
+}
+
+/// All frames from the oldest that is kept.
+fn read(disk: &SimDisk) -> Result<Vec<Frame>> {
+    let (log, _writer) = start(disk)?;
+    let oldest = log.segments()[0].span.first;
+    let frames = drain(&mut log.reader(oldest));
+    disk.kill();
+    frames
+}
+
+/// The files of the log, by the ending of their names, in order.
+fn files(disk: &SimDisk, ending: &str) -> Vec<PathBuf> {
+    let all = disk.files().into_iter();
+    all.filter(|path| path.extension().is_some_and(|own| own == ending))
+        .collect()
+}
+
+/// Does some harm to a file that is not the last segment, or flips a bit of that.
+fn harm(disk: &SimDisk, dice: &mut Dice) {
+    let segments = files(disk, "seg");
+    let stages = files(disk, "stage");
+    let last = segments.len() - 1;
+    let among = (segments.len() + stages.len()) as u64;
+    let index = dice.below(among) as usize;
+    let (path, is_oldest) = match segments.get(index) {
+        Some(path) => (path.clone(), index == 0),
+        None => (stages[index - segments.len()].clone(), false),
+    };
+    if index == last {
+        // Whatever vouches for the rest has to be left.
+        disk.tamper(&path, |bytes| {
+            let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) as u64;
+            let at = dice.below(written.saturating_sub(64)) as usize;
+            bytes[at] ^= 1 << dice.below(8);
+        });
+        return;
+    }
+    let len = disk.bytes(&path).len();
+    if len == 0 {
+        return;
+    }
+    match dice.below(5) {
+        0 if !is_oldest => disk.lose(&path),
+        1 if len > 4096 => {
+            let cut = 4096 + dice.below(len as u64 - 4096) as usize;
+            disk.tamper(&path, |bytes| bytes.truncate(cut));
+        }
+        2 if len > 8192 && !is_oldest => disk.tamper(&path, |bytes| {
+            let page = dice.below(len as u64 / 4096) as usize * 4096;
+            let end = (page + 4096).min(len);
+            bytes[page..end].fill(0);
+        }),
+        3 if len > 12288 => disk.tamper(&path, |bytes| {
+            let other = bytes[8192..12288].to_vec();
+            bytes[4096..8192].copy_from_slice(&other);
+        }),
+        _ => disk.tamper(&path, |bytes| {
+            let at = dice.below(len as u64) as usize;
+            bytes[at] ^= 1 << dice.below(8);
+        }),
+    }
+}
+
+/// Whether every byte that the frame needs is as it was.
+fn holds(before: &SimDisk, disk: &SimDisk, frame: &Frame) -> bool {
+    let path = Name::Segment(frame.segment).path(dir());
+    if !disk.files().contains(&path) {
+        return false;
+    }
+    let own = frame.offset as usize;
+    let reference = if frame.staged.is_some() { 40 } else { 0 };
+    let range = own..own + 64 + reference + frame.body.len();
+    let same = disk.bytes(&path).get(range.clone()) == before.bytes(&path).get(range);
+    let store = u64::from_le_bytes(before.bytes(&path)[16..24].try_into().unwrap());
+    same && (frame.staged.is_none() || check_staged(dir(), &disk.shared(), store, frame).is_ok())
+}
+
+fn positions(spans: impl Iterator<Item = Span>) -> BTreeSet<u64> {
+    spans.flat_map(|span| span.first.0..=span.last.0).collect()
+}
+
+fn plain(frames: &[Frame]) -> Vec<(u8, Position, u32, Bytes)> {
+    let plain = |frame: &Frame| (frame.kind, frame.first, frame.count, frame.body.clone());
+    frames.iter().map(plain).collect()
+}
+
+/// Seeds of CI; `BLACKSMITH_SALVAGES` has others do more.
+fn seeds() -> std::ops::Range<u64> {
+    let count = std::env::var("BLACKSMITH_SALVAGES").ok();
+    0..count.and_then(|count| count.parse().ok()).unwrap_or(400)
+}
+
+#[test]
+fn salvage_keeps_each_frame_that_holds_and_names_each_position_that_does_not() {
+    let mut lost_any = 0;
+    for seed in seeds() {
+        let (disk, frames) = filled(seed);
+        let (before, before_all) = (disk.fork(), frames[0].first.0);
+        let mut dice = Dice(seed ^ 0x5a5a);
+        for _ in 0..1 + dice.below(4) {
+            harm(&disk, &mut dice);
+        }
+        let (kept, gone): (Vec<_>, Vec<_>) = frames
+            .into_iter()
+            .partition(|frame| holds(&before, &disk, frame));
+        let salvage = salvage(&disk).unwrap_or_else(|error| panic!("{seed}: {}", error.report()));
+        let lost = positions(gone.iter().map(Frame::span));
+        let mut named = positions(salvage.lost());
+        // Where a log began that has lost its beginning nobody knows.
+        named.retain(|position| *position >= before_all);
+        assert_eq!(named, lost, "seed {seed}: {salvage:?}");
+        let verified = verify_on(dir(), disk.shared()).unwrap();
+        assert!(verified.is_sound(), "seed {seed}: {verified:?}");
+        let said = positions(verified.lost.into_iter());
+        assert!(said.is_subset(&lost), "seed {seed}: {said:?}");
+        let read = read(&disk).unwrap_or_else(|error| panic!("{seed}: {}", error.report()));
+        assert_eq!(plain(&read), plain(&kept), "seed {seed}: {salvage:?}");
+        lost_any += u64::from(!lost.is_empty());
+        let again = self::salvage(&disk).unwrap();
+        assert!(again.damages.is_empty(), "seed {seed}: {again:?}");
+        goes_on(&disk, seed);
+    }
+    assert!(lost_any > seeds().end / 3, "{lost_any} logs lost something");
+}
+
+/// What comes after is appended, read, and there after a restart.
+fn goes_on(disk: &SimDisk, seed: u64) {
+    let (log, mut writer) = start(disk).unwrap();
+    let (next, part) = (log.next_position(), [body(seed, 50)]);
+    let receipt = log.append(1, 1, &part).unwrap();
+    writer.turn(false);
+    assert!(receipt.is_durable() && receipt.first == next);
+    drop((log, writer));
+    disk.kill();
+    let last = read(disk).unwrap().pop().unwrap();
+    assert_eq!((last.first, &last.body), (next, &part[0]), "seed {seed}");
+}
+
+#[test]
+fn a_sound_log_is_left_as_it_is() {
+    let (disk, _) = filled(7);
+    let before: Vec<_> = disk.files().iter().map(|path| disk.bytes(path)).collect();
+    let salvage = salvage(&disk).unwrap();
+    assert!(salvage.damages.is_empty() && salvage.saved_to.is_none());
+    assert!(salvage.frames > 20);
+    let after: Vec<_> = disk.files().iter().map(|path| disk.bytes(path)).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn behind_segments_that_are_missing_at_the_end_no_position_is_given_twice() {
+    let (disk, frames) = filled(7);
+    let segments = files(&disk, "seg");
+    assert!(segments.len() > 1, "the test must roll");
+    let first = first_position(&disk, &segments[segments.len() - 1]);
+    disk.lose(&segments[segments.len() - 1]);
+    assert_eq!(start(&disk).unwrap_err().kind(), Kind::Damaged);
+    let salvage = salvage(&disk).unwrap();
+    let lost: Vec<Span> = salvage.lost().collect();
+    let skipped = Span::starting(Position(first), u64::from(u32::MAX));
+    assert_eq!(lost, [skipped], "{salvage:?}");
+    let (log, _writer) = start(&disk).unwrap();
+    assert_eq!(log.next_position(), skipped.last.next());
+    let kept = frames.iter().filter(|frame| frame.first.0 < first);
+    let read = drain(&mut log.reader(log.segments()[0].span.first)).unwrap();
+    assert!(read.len() >= kept.count());
+    disk.kill();
+    goes_on(&disk, 7);
+}
+
+fn first_position(disk: &SimDisk, segment: &Path) -> u64 {
+    let bytes = disk.bytes(segment);
+    u64::from_le_bytes(bytes[40..48].try_into().unwrap())
+}
+
+#[test]
+fn what_is_replaced_is_kept_beside_the_log() {
+    let (disk, frames) = filled(3);
+    let frame = frames.iter().find(|frame| frame.body.len() > 100).unwrap();
+    let path = Name::Segment(frame.segment).path(dir());
+    let at = frame.offset as usize;
+    disk.tamper(&path, |bytes| bytes[at + 70] ^= 1);
+    let harmed = disk.bytes(&path);
+    let salvage = salvage(&disk).unwrap();
+    let name = path.file_name().unwrap().to_string_lossy();
+    let saved = salvage.saved_to.unwrap().join(format!("{name}.{at}"));
+    let saved = disk.bytes(&saved);
+    assert_eq!(saved, harmed[at..at + saved.len()]);
+    assert!(saved.len() > 100);
+}
+
+#[test]
+fn a_power_cut_at_any_call_of_a_salvage_leaves_a_log_that_is_salvaged_next_time() {
+    for seed in 0..20 {
+        let (disk, _) = filled(seed);
+        let mut dice = Dice(seed ^ 0xa5a5);
+        harm(&disk, &mut dice);
+        let whole = disk.fork();
+        let expected = salvage(&whole).unwrap();
+        let kept = plain(&read(&whole).unwrap());
+        for call in 0.. {
+            let disk = disk.fork();
+            disk.fault_in(call, crate::log::sim::Fault::PowerCut);
+            let done = salvage(&disk);
+            if !disk.is_off() {
+                assert!(done.is_ok());
+                break;
+            }
+            disk.power_cycle(crate::log::sim::Cut::Any(dice.roll()));
+            disk.clear_faults();
+            salvage(&disk).unwrap_or_else(|error| panic!("{seed}/{call}: {}", error.report()));
+            let verified = verify_on(dir(), disk.shared()).unwrap();
+            let lost = positions(verified.lost.into_iter());
+            assert_eq!(lost, positions(expected.lost()), "{seed}/{call}");
+            assert_eq!(plain(&read(&disk).unwrap()), kept, "{seed}/{call}");
+        }
+    }
+}
