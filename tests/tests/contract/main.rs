@@ -7,4 +7,8 @@ mod features;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod supply;
+#[cfg(test)]
+mod unsafe_code;
+#[cfg(test)]
 mod values;

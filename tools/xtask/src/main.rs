@@ -1,11 +1,12 @@
 //! `cargo x`: the steps of the work, the same at the desk and on the server.
 //!
 //! ```text
-//! cargo x ci                          all of the below but the last three, in this order; what CI runs
+//! cargo x ci                          what CI runs: fmt, check, docs, deny where cargo-deny is there, test, and each fuzz target for 2 s
 //! cargo x fmt                         is everything formatted?
 //! cargo x check                       clippy over everything, warnings denied
 //! cargo x test [ARGUMENT...]          all tests; arguments go to `cargo test`
 //! cargo x docs                        documentation builds without warnings
+//! cargo x deny [--advisories]         bans, licences and sources of dependencies by deny.toml; needs cargo-deny
 //! cargo x chaos --seeds N [--from S] [--full]
 //!                                     the seeded workload under SIGKILL, seed by seed
 //! cargo x failpoints [--seeds N] [--from S] [--only NAME]
@@ -17,6 +18,7 @@
 //! cargo x fuzz --keep                 puts what earlier runs found into fuzz/corpus, as few inputs as cover it
 //! ```
 
+mod deny;
 mod fuzz;
 mod instrument;
 mod step;
@@ -42,8 +44,9 @@ fn main() -> ExitCode {
         ["chaos", more @ ..] => chaos(more),
         ["failpoints", more @ ..] => failpoints(more),
         ["fuzz", more @ ..] => fuzz::run(more),
+        ["deny", more @ ..] => deny::run(more),
         _ => Err(
-            "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | \
+            "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | deny [--advisories] | \
                   chaos --seeds N [--from S] [--full] | \
                   failpoints [--seeds N] [--from S] [--only NAME] | \
                   fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep]"
@@ -64,7 +67,11 @@ fn ci() -> Result<(), String> {
     fmt()?;
     check()?;
     docs()?;
+    if deny::is_installed() {
+        deny::run(&[])?;
+    }
     test(&[])?;
+    fuzz::run(&["--seconds", "2"])?;
     eprintln!("everything passed in {} s", start.elapsed().as_secs());
     Ok(())
 }
