@@ -437,6 +437,27 @@ fn verification_finds_a_segment_that_does_not_follow_the_one_before() -> Result<
 }
 
 #[test]
+fn verification_finds_a_commit_that_names_no_file() -> Result<()> {
+    let disk = SimDisk::default();
+    let frames = fill(&disk, &[20])?;
+    let at = frames[0].offset as usize;
+    disk.tamper(&segment(1), |bytes| {
+        bytes[at + 17] = 1; // it says that its body begins with the name of a staged file
+        let crc = crc32fast::hash(&bytes[at + 8..at + 64]);
+        bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+    });
+    let found = verify_on(Path::new(DIR), disk.shared())?.damages;
+    let first = found
+        .first()
+        .map(|damage| (damage.offset, damage.what.as_str()));
+    assert_eq!(
+        first,
+        Some((frames[0].offset, "a commit that names no file"))
+    );
+    Ok(())
+}
+
+#[test]
 fn verification_bears_a_segment_that_says_anything_of_the_end_of_the_one_before() -> Result<()> {
     let disk = SimDisk::default();
     fill(&disk, &[5000; 6])?;
