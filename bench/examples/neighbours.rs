@@ -29,6 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PACE: Duration = Duration::from_millis(1);
 /// How long the ill action hangs or keeps its thread before its time is up.
 const TIMEOUT: Duration = Duration::from_millis(200);
+/// How long an event waits for company, at most.
+const AGE: Duration = Duration::from_millis(5);
 /// When what failed is tried again.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -169,10 +171,14 @@ fn round(folder: &Path, health: Health, lasts: Duration) -> Result<Arc<Journeys>
         interval: Some(Interval::every(RETRY)),
         ..PartialSchedule::default()
     };
+    let batch = BatchLimits {
+        age_max: AGE,
+        ..BatchLimits::default()
+    };
     let (well, _neighbour) = runtime.block_on(async {
-        let own = house.lane(well, schedule.clone(), BatchLimits::default())?;
+        let own = house.lane(well, schedule.clone(), batch)?;
         let other = Arc::new(Neighbour(health));
-        let other = house.lane(other, schedule, BatchLimits::default())?;
+        let other = house.lane(other, schedule, batch)?;
         Ok::<_, Error>((own, other))
     })?;
     let began = Instant::now();

@@ -84,9 +84,10 @@ fn named() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Where the modules that README names are.
-const HOMES: [&str; 4] = [
+const HOMES: [&str; 5] = [
     "tests/pipeline",
     "tests/pipeline/failpoints",
+    "../core/src/log/tests",
     "../core/src/scheduler/tests",
     "../core/src/scheduler",
 ];
