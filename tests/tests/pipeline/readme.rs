@@ -84,12 +84,16 @@ fn named() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Where the modules that README names are.
-const HOMES: [&str; 5] = [
+const HOMES: [&str; 9] = [
     "tests/pipeline",
     "tests/pipeline/failpoints",
-    "../core/src/log/tests",
     "../core/src/scheduler/tests",
     "../core/src/scheduler",
+    "../core/src/log/tests",
+    "../core/src/store",
+    "../core/src/schedule",
+    "../cdc/src/value",
+    "tests/contract",
 ];
 
 /// Whether `source` has a test whose name begins so.
