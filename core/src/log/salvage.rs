@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::log::active::Birth;
 use crate::log::disk::{Access, Disk, SystemDisk};
 use crate::log::frame::{
-    Frame, HEADER_BYTES, Header, KIND_CONTINUED, KIND_SNAPSHOT, KIND_SNAPSHOT_PIECE,
+    Frame, HEADER_BYTES, Header, KIND_CONTINUED, KIND_LOST, KIND_SNAPSHOT, KIND_SNAPSHOT_PIECE,
 };
 use crate::log::mend::unavailable;
 use crate::log::recovery::prepare;
@@ -116,12 +116,21 @@ struct Course {
     walk: Walk,
     /// Header checksum of the frame before.
     chain: u32,
-    /// The pieces of its snapshot so far; none when it is complete.
-    snapshot: Option<Vec<u8>>,
+    snapshot: Opening,
     /// Whether no segment follows.
     is_last: bool,
     /// The first position of the one that follows.
     after: Option<Position>,
+}
+
+/// The snapshot that a segment opens with.
+enum Opening {
+    /// Its pieces so far.
+    Pieces(Vec<u8>),
+    /// A part of it is lost, so it is none.
+    Broken,
+    /// It is passed.
+    Passed,
 }
 
 impl Course {
@@ -163,7 +172,7 @@ impl<F: Fold> Saving<F> {
                 window: Window::new(file),
             },
             chain: at.header.chain,
-            snapshot: Some(Vec::new()),
+            snapshot: Opening::Pieces(Vec::new()),
             is_last: next.is_none(),
             after: next.as_ref().map(|next| next.header.first),
         };
@@ -172,7 +181,7 @@ impl<F: Fold> Saving<F> {
                 break;
             }
         }
-        if course.is_last && course.snapshot.is_some() {
+        if course.is_last && !matches!(course.snapshot, Opening::Passed) {
             self.patcher.damages.push(Damage {
                 path: at.path.clone(),
                 offset: course.walk.offset,
@@ -253,19 +262,25 @@ impl<F: Fold> Saving<F> {
     fn take(&mut self, course: &mut Course, header: &Header, body: Bytes) -> Result<()> {
         match header.kind {
             KIND_SNAPSHOT_PIECE => {
-                course
-                    .snapshot
-                    .get_or_insert_default()
-                    .extend_from_slice(&body);
+                if let Opening::Pieces(pieces) = &mut course.snapshot {
+                    pieces.extend_from_slice(&body);
+                }
                 Ok(())
             }
             KIND_SNAPSHOT => {
-                let mut whole = course.snapshot.take().unwrap_or_default();
-                whole.extend_from_slice(&body);
-                if !self.is_whole {
+                let opening = std::mem::replace(&mut course.snapshot, Opening::Passed);
+                if let Opening::Pieces(mut whole) = opening
+                    && !self.is_whole
+                {
+                    whole.extend_from_slice(&body);
                     self.stages = StageTable::restore(&whole, &mut self.fold)?;
                     self.is_whole = true;
                 }
+                Ok(())
+            }
+            // Left by an earlier salvage.
+            KIND_LOST => {
+                self.miss(course);
                 Ok(())
             }
             _ if header.is_internal() => Ok(()),
@@ -311,7 +326,8 @@ impl<F: Fold> Saving<F> {
             Flaw::Frame(header, what) => (header.end(), header.next(), what),
             Flaw::Bytes(what) => {
                 let rest = Rest::search(&mut course.walk)?;
-                let is_torn = course.is_last && course.snapshot.is_none() && !rest.vouches();
+                let is_passed = matches!(course.snapshot, Opening::Passed);
+                let is_torn = course.is_last && is_passed && !rest.vouches();
                 if is_torn {
                     return Ok(false);
                 }
@@ -325,10 +341,16 @@ impl<F: Fold> Saving<F> {
         let lost = Span::new(first, until.previous());
         let mark = course.mark();
         self.patcher.lose(&mut course.walk, mark, end, lost, what)?;
-        // A snapshot of which a part is lost is none.
-        course.snapshot = course.snapshot.take().map(|_| Vec::new());
-        self.is_whole = false;
+        self.miss(course);
         Ok(true)
+    }
+
+    /// Something is missing here: from the state, and from the snapshot if this is in it.
+    fn miss(&mut self, course: &mut Course) {
+        self.is_whole = false;
+        if let Opening::Pieces(_) = course.snapshot {
+            course.snapshot = Opening::Broken;
+        }
     }
 
     /// Lets go of transactions whose commits or files do not hold. What is there of their files is kept beside the

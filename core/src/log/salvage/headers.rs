@@ -87,20 +87,21 @@ fn rebuilt(
     let is_oldest = before.is_none();
     let path = Name::Segment(id).path(patcher.dir());
     let own = ends(patcher, id, Some(store))?;
-    let before = before.filter(|before| before.header.id + 1 == id);
+    let is_next = before.is_some_and(|before| before.header.id + 1 == id);
     let left = match before {
         Some(before) => ends(patcher, before.header.id, Some(store))?,
         None => None,
     };
     let beginning = own.filter(|own| own.first.offset == SEGMENT_HEADER_BYTES as u64);
     let continued = left.map(|left| left.last);
-    let continued = continued.filter(|last| last.kind == KIND_CONTINUED);
+    let continued = continued.filter(|last| is_next && last.kind == KIND_CONTINUED);
     let first = continued
         .or(beginning.map(|own| own.first))
         .map(|header| header.first)
         // Without either it begins where what is left of the one before ends, and its beginning is lost.
-        .or(left.map(|left| left.last.next()))
-        .or(own.map(|own| own.first.first));
+        .or(left.filter(|_| is_next).map(|left| left.last.next()))
+        .or(own.map(|own| own.first.first))
+        .or(left.map(|left| left.last.next()));
     let floor = before.map_or(Position::FIRST, |before| before.header.first);
     let header = SegmentHeader {
         store,

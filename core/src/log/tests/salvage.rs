@@ -135,7 +135,8 @@ fn seeds() -> std::ops::Range<u64> {
 #[test]
 fn salvage_keeps_each_frame_that_holds_and_names_each_position_that_does_not() {
     let mut lost_any = 0;
-    for seed in seeds() {
+    // In the last one the beginning of a snapshot was lost, and its end was taken for the whole.
+    for seed in seeds().chain([449]) {
         let (disk, frames) = filled(seed);
         let (before, before_all) = (disk.fork(), frames[0].first.0);
         let mut dice = Dice(seed ^ 0x5a5a);
