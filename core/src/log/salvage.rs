@@ -94,7 +94,10 @@ pub(super) fn salvage_on<F: Fold>(dir: &Path, disk: Arc<dyn Disk>, fold: F) -> R
         }
     }
     match end {
-        Some(end) if !saving.patcher.damages.is_empty() => saving.begin_anew(&end),
+        // Without damage the state lacks something only behind a salvage that was interrupted.
+        Some(end) if !saving.patcher.damages.is_empty() || !saving.is_whole => {
+            saving.begin_anew(&end)
+        }
         _ => Ok(saving.result),
     }
 }

@@ -22,7 +22,7 @@ const DURABLE_WAIT: Duration = Duration::from_secs(60);
 /// As [`log::salvage`].
 pub fn salvage(dir: &Path) -> Result<Salvage> {
     let found = log::salvage(dir, Catalog::default())?;
-    if found.damages.is_empty() {
+    if found.saved_to.is_none() {
         return Ok(found);
     }
     let (disk, retention) = (SystemDisk::shared(), Retention::default());

@@ -24,20 +24,11 @@ fn damage(house: &House, texts: &[&str]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn sign_up(house: &House, names: &[&str]) {
-    let running = house.start();
-    for name in names {
-        let (status, _) = running.post("/signup", &format!("{{\"name\": \"{name}\"}}"));
-        assert_eq!(status, 202);
-    }
-    running.stop();
-}
-
 #[test]
 fn a_damaged_store_is_refused_and_salvage_keeps_every_other_event_and_says_what_is_lost() {
     let endpoint = Endpoint::answering(&[]);
     let house = House::new(&endpoint, "interval = '@every 1h'");
-    sign_up(&house, &["Ada", "Bob", "Cleo", "Dora", "Emil", "Fritz"]);
+    house.sign_up(&["Ada", "Bob", "Cleo", "Dora", "Emil", "Fritz"]);
     let bob = house.jobs("acknowledged").swap_remove(4);
     house.ordered(&["jobs", "pause", &bob]);
     damage(&house, &["Bob", "Fritz"]);

@@ -76,6 +76,16 @@ impl House {
         Running::of(self.command(&["run"]))
     }
 
+    /// Has the events of these people stored, and nothing of them loaded.
+    pub(crate) fn sign_up(&self, names: &[&str]) {
+        let running = self.start();
+        for name in names {
+            let (status, _) = running.post("/signup", &format!("{{\"name\": \"{name}\"}}"));
+            assert_eq!(status, 202);
+        }
+        running.stop();
+    }
+
     /// The ids of the jobs that stand so, newest first.
     #[track_caller]
     pub(crate) fn jobs(&self, status: &str) -> Vec<String> {

@@ -6,16 +6,6 @@ use crate::running::Running;
 
 const HOURLY: &str = "interval = '@every 1h'";
 
-/// Has the events of these people stored, and nothing of them loaded.
-fn sign_up(house: &House, names: &[&str]) {
-    let running = house.start();
-    for name in names {
-        let (status, _) = running.post("/signup", &format!("{{\"name\": \"{name}\"}}"));
-        assert_eq!(status, 202);
-    }
-    running.stop();
-}
-
 fn catch_up(house: &House) {
     let output = house.output(&["run", "--until", "caught-up"]);
     assert!(output.status.success(), "{output:?}");
@@ -26,7 +16,7 @@ fn catch_up(house: &House) {
 fn a_discarded_job_that_is_retried_is_loaded_again_exactly_once() {
     let endpoint = Endpoint::answering(&[422]);
     let house = House::new(&endpoint, HOURLY);
-    sign_up(&house, &["Ada"]);
+    house.sign_up(&["Ada"]);
     catch_up(&house);
     assert_eq!(endpoint.next()["name"], "Ada");
     let id = &house.jobs("discarded")[0];
@@ -87,7 +77,7 @@ fn a_job_that_waits_for_its_load_is_cancelled_and_never_loaded() {
 fn a_lane_is_repaired_while_the_program_is_down_and_leaves_the_same_transitions() {
     let endpoint = Endpoint::answering(&[422, 422, 422]);
     let house = House::new(&endpoint, HOURLY);
-    sign_up(&house, &["Ada", "Bob", "Cid"]);
+    house.sign_up(&["Ada", "Bob", "Cid"]);
     catch_up(&house);
     let _refused = [endpoint.next(), endpoint.next(), endpoint.next()];
     let given_up = house.jobs("discarded");
@@ -138,7 +128,7 @@ fn a_process_that_only_takes_events_in_takes_orders_too() {
 fn jobs_that_are_paused_one_by_one_wait_until_they_are_resumed() {
     let endpoint = Endpoint::answering(&[]);
     let house = House::new(&endpoint, HOURLY);
-    sign_up(&house, &["Ada", "Bob"]);
+    house.sign_up(&["Ada", "Bob"]);
     let running = house.start();
     let ada = house.listed(&["jobs"])[1]["id"]
         .as_str()

@@ -233,6 +233,32 @@ fn what_is_replaced_is_kept_beside_the_log() {
 }
 
 #[test]
+fn a_salvage_cut_off_in_a_snapshot_leaves_none_that_is_taken_for_whole() {
+    for seed in 0..20 {
+        let (disk, frames) = filled(seed);
+        let last = files(&disk, "seg").pop().unwrap();
+        disk.tamper(&last, |bytes| bytes[4096 + 70] ^= 1);
+        for call in 0.. {
+            let disk = disk.fork();
+            disk.fault_in(call, crate::log::sim::Fault::PowerCut);
+            let done = salvage(&disk);
+            if !disk.is_off() {
+                assert!(done.is_ok());
+                break;
+            }
+            disk.power_cycle(crate::log::sim::Cut::Everything);
+            disk.clear_faults();
+            salvage(&disk).unwrap_or_else(|error| panic!("{seed}/{call}: {}", error.report()));
+            assert_eq!(
+                plain(&read(&disk).unwrap()),
+                plain(&frames),
+                "{seed}/{call}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_power_cut_at_any_call_of_a_salvage_leaves_a_log_that_is_salvaged_next_time() {
     for seed in 0..20 {
         let (disk, _) = filled(seed);
