@@ -238,6 +238,9 @@ fn a_salvage_cut_off_in_a_snapshot_leaves_none_that_is_taken_for_whole() {
         let (disk, frames) = filled(seed);
         let last = files(&disk, "seg").pop().unwrap();
         disk.tamper(&last, |bytes| bytes[4096 + 70] ^= 1);
+        let whole = disk.fork();
+        salvage(&whole).unwrap();
+        let state = state(&whole);
         for call in 0.. {
             let disk = disk.fork();
             disk.fault_in(call, crate::log::sim::Fault::PowerCut);
@@ -249,6 +252,7 @@ fn a_salvage_cut_off_in_a_snapshot_leaves_none_that_is_taken_for_whole() {
             disk.power_cycle(crate::log::sim::Cut::Everything);
             disk.clear_faults();
             salvage(&disk).unwrap_or_else(|error| panic!("{seed}/{call}: {}", error.report()));
+            assert_eq!(self::state(&disk), state, "{seed}/{call}");
             assert_eq!(
                 plain(&read(&disk).unwrap()),
                 plain(&frames),
@@ -256,6 +260,14 @@ fn a_salvage_cut_off_in_a_snapshot_leaves_none_that_is_taken_for_whole() {
             );
         }
     }
+}
+
+/// What the log knows when it is opened.
+fn state(disk: &SimDisk) -> Tally {
+    let (log, _writer) = start(disk).unwrap();
+    let state = log.with_fold(Tally::clone);
+    disk.kill();
+    state
 }
 
 #[test]
