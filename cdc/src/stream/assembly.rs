@@ -76,8 +76,11 @@ pub(super) struct Assembly {
     streamed: HashMap<u32, Streamed>,
     /// The one between `S` and `E`.
     current: Option<u32>,
-    /// Tables by their oid, as last described outside of streamed transactions.
-    tables: HashMap<u32, Option<SchemaId>>,
+    /// Tables by their oid, as last described outside of streamed transactions, or inside of one that
+    /// was committed since.
+    tables: HashMap<u32, Described>,
+    /// Descriptions of tables received.
+    descriptions: u64,
     steps: VecDeque<Step>,
     /// End of the last transaction that ended, whether anything of it was wanted or not.
     ended_lsn: u64,
@@ -85,6 +88,15 @@ pub(super) struct Assembly {
     ended_at_us: i64,
     /// Events handed on since the beginning.
     events: u64,
+}
+
+/// What the server said a table is.
+#[derive(Debug, Clone, Copy)]
+struct Described {
+    /// `None` when its rows are not wanted.
+    schema: Option<SchemaId>,
+    /// How many descriptions came before, of any table.
+    number: u64,
 }
 
 /// A transaction that is being received after its commit.
@@ -103,7 +115,7 @@ struct Streamed {
     chunk: Chunk,
     staged: bool,
     /// Tables as described inside this transaction.
-    tables: HashMap<u32, Option<SchemaId>>,
+    tables: HashMap<u32, Described>,
     /// Which schemas it has rows of, and the table of each.
     schemas: HashMap<SchemaId, u32>,
     aborted: Vec<u32>,
@@ -202,10 +214,13 @@ impl Assembly {
         if let Some(before) = before.flatten().filter(|before| Some(*before) != schema) {
             self.cut_before_change(before);
         }
-        match self.current.and_then(|xid| self.streamed.get_mut(&xid)) {
-            Some(streamed) => streamed.tables.insert(relation.oid, schema),
-            None => self.tables.insert(relation.oid, schema),
+        let number = self.descriptions;
+        self.descriptions += 1;
+        let tables = match self.current.and_then(|xid| self.streamed.get_mut(&xid)) {
+            Some(streamed) => &mut streamed.tables,
+            None => &mut self.tables,
         };
+        tables.insert(relation.oid, Described { schema, number });
         Ok(())
     }
 
@@ -230,11 +245,21 @@ impl Assembly {
         }
     }
 
+    /// Takes over what a streamed transaction was told of a table, unless others were told newer things
+    /// since: the server does not repeat those when it commits.
+    fn learn(&mut self, oid: u32, described: Described) {
+        let known = self.tables.entry(oid).or_insert(described);
+        if described.number > known.number {
+            *known = described;
+        }
+    }
+
     /// The schema that rows of `oid` have now; `None` when the table was never described.
     fn schema_of(&self, oid: u32) -> Option<Option<SchemaId>> {
         let streamed = self.current.and_then(|xid| self.streamed.get(&xid));
         let own = streamed.and_then(|streamed| streamed.tables.get(&oid));
-        own.or_else(|| self.tables.get(&oid)).copied()
+        own.or_else(|| self.tables.get(&oid))
+            .map(|described| described.schema)
     }
 
     fn described(&self, oid: u32) -> Result<Option<SchemaId>> {
@@ -390,7 +415,9 @@ impl Assembly {
             .remove(&xid)
             .ok_or_else(|| unexpected("a stream commit"))?;
         (self.ended_lsn, self.ended_at_us) = (end_lsn, moment.at_us);
-        self.tables.extend(streamed.tables.drain());
+        for (oid, described) in streamed.tables.drain() {
+            self.learn(oid, described);
+        }
         if !streamed.staged {
             return Ok(());
         }

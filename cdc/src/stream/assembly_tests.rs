@@ -341,6 +341,64 @@ fn a_change_of_a_table_begins_a_new_block() {
     assert_eq!(versions, [vec![SchemaId(101)], vec![SchemaId(102)]]);
 }
 
+/// The server describes a table anew when it has changed, not when a transaction that saw it otherwise
+/// ends: here one whose subtransaction added a column and was rolled back, and that commits after
+/// somebody else was told of the table as it is.
+#[test]
+fn a_streamed_transaction_that_ends_does_not_take_back_what_a_table_is_since() {
+    let messages = [
+        stream_start(7),
+        relation(Some(8), 1, 2),
+        insert(Some(8), 1, 3),
+        STOP.to_vec(),
+        stream_abort(7, 8),
+        begin(9, 100),
+        relation(None, 1, 1),
+        insert(None, 1, 3),
+        commit(100),
+        stream_start(7),
+        relation(Some(7), 2, 1),
+        insert(Some(7), 2, 3),
+        STOP.to_vec(),
+        stream_commit(7, 200),
+        begin(10, 300),
+        insert(None, 1, 3),
+        commit(300),
+    ];
+    let steps = run(&mut Known::default(), &messages);
+    let versions: Vec<SchemaId> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Append { tally, .. } => Some(tally[0].schema),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(versions, [SchemaId(101), SchemaId(101)]);
+}
+
+#[test]
+fn what_a_streamed_transaction_was_told_of_a_table_last_holds_after_its_commit() {
+    let messages = [
+        begin(5, 100),
+        relation(None, 1, 1),
+        insert(None, 1, 3),
+        commit(100),
+        stream_start(7),
+        relation(Some(7), 1, 2),
+        insert(Some(7), 1, 3),
+        STOP.to_vec(),
+        stream_commit(7, 200),
+        begin(10, 300),
+        insert(None, 1, 3),
+        commit(300),
+    ];
+    let steps = run(&mut Known::default(), &messages);
+    let Some(Step::Append { tally, .. }) = steps.last() else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(tally[0].schema, SchemaId(102));
+}
+
 #[test]
 fn rows_that_a_snapshot_holds_are_left_out_of_streamed_transactions_too() {
     let mut known = Known {

@@ -171,8 +171,9 @@ fn fold_whole_rows(log: &ChangeLog, columns: &[String]) -> Result<Vec<Row>, Stri
                 let Some(count) = table.get_mut(&row).filter(|count| **count > 0) else {
                     if strict {
                         let (name, op, seq) = (&log.table, entry.op, entry.seq);
+                        let alike = most_alike(&table, &row);
                         return Err(format!(
-                            "{name}: position {seq}: {op:?} of {row:?}, not there"
+                            "{name}: position {seq}: {op:?} of {row:?}, not there; most alike: {alike:?}"
                         ));
                     }
                     continue;
@@ -186,4 +187,19 @@ fn fold_whole_rows(log: &ChangeLog, columns: &[String]) -> Result<Vec<Row>, Stri
         .into_iter()
         .flat_map(|(row, count)| std::iter::repeat_n(row, count));
     Ok(repeated.collect())
+}
+
+/// The row that agrees with `row` in the most columns, and how often it is there: what a missing
+/// row may have been taken for.
+fn most_alike<'a>(table: &'a HashMap<Row, usize>, row: &Row) -> Option<(&'a Row, &'a usize)> {
+    let agreeing = |other: &Row| {
+        other
+            .iter()
+            .zip(row)
+            .filter(|(one, two)| one == two)
+            .count()
+    };
+    table
+        .iter()
+        .max_by_key(|(other, count)| (agreeing(other), **count))
 }

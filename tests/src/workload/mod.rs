@@ -121,7 +121,7 @@ impl Workload {
     #[must_use]
     pub fn run(&self, db: &Db) -> Summary {
         assert!(!self.tables_made.is_empty(), "create() comes before run()");
-        let run = |number| Writer::new(self, &self.tables_made, number, db.session()).run();
+        let run = |number| Writer::new(self, &self.tables_made, number, db).run();
         let parts: Vec<Summary> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..self.writers)
                 .map(|number| scope.spawn(move || run(number)))

@@ -3,7 +3,7 @@
 use super::table::Table;
 use super::transaction::{Author, Ending};
 use super::{Summary, Workload};
-use crate::db::{Session, explain};
+use crate::db::{Db, Session, explain};
 use crate::dice::Dice;
 
 /// What concurrency can bring about: a deadlock, a key that another writer took, a lock not had, a row that
@@ -14,6 +14,8 @@ const EXPECTED: [&str; 4] = ["40P01", "23505", "55P03", "40001"];
 pub(super) struct Writer<'a> {
     author: Author<'a>,
     session: Session,
+    /// Prepared transactions of the whole server share their names: what sets this writer's apart.
+    prefix: String,
     number: usize,
     transactions: usize,
     rows_max: u64,
@@ -25,12 +27,13 @@ impl<'a> Writer<'a> {
         workload: &Workload,
         tables: &'a [Table],
         number: usize,
-        session: Session,
+        db: &Db,
     ) -> Writer<'a> {
         let dice = Dice::new(workload.seed).part(1_000 + number as u64);
         Writer {
             author: Author::new(tables, number, workload.writers, workload.ddl, dice),
-            session,
+            session: db.session(),
+            prefix: format!("{}_{number}", db.name()),
             number,
             transactions: workload.transactions,
             rows_max: workload.rows_max,
@@ -57,7 +60,7 @@ impl<'a> Writer<'a> {
 
     /// Runs one transaction; whether it was committed.
     fn write(&mut self, statements: &[String], ending: Ending, number: usize) -> bool {
-        let name = format!("prepared_{}_{number}", self.number);
+        let name = format!("{}_{number}", self.prefix);
         let end = match ending {
             Ending::Commit => "commit".into(),
             Ending::Rollback => "rollback".into(),

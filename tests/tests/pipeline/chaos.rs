@@ -1,9 +1,10 @@
 //! The seeded workload while the program is killed over and over.
 //!
 //! `BLACKSMITH_SEED` is the first seed (default 0), `BLACKSMITH_SEEDS` their number (default 20),
-//! `BLACKSMITH_FULL=1` the full size. One seed again: `cargo x chaos --seeds 1 --from 17`.
+//! `BLACKSMITH_FULL=1` the full size, `BLACKSMITH_AT_ONCE` how many pipelines share the server at a
+//! time (default 1). One seed again: `cargo x chaos --seeds 1 --from 17`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use blacksmith_tests::dice::Dice;
@@ -16,9 +17,16 @@ use crate::arrange::{full, number, server};
 #[test]
 fn chaos_ends_with_the_lake_folded_equal_to_postgres_for_every_seed() {
     let first = number("BLACKSMITH_SEED", 0);
-    for seed in first..first + number("BLACKSMITH_SEEDS", 20) {
-        one(seed);
-    }
+    let last = first + number("BLACKSMITH_SEEDS", 20);
+    let next = AtomicU64::new(first);
+    std::thread::scope(|scope| {
+        for _ in 0..number("BLACKSMITH_AT_ONCE", 1) {
+            scope.spawn(|| {
+                let mine = || Some(next.fetch_add(1, Ordering::SeqCst)).filter(|seed| *seed < last);
+                std::iter::from_fn(mine).for_each(one);
+            });
+        }
+    });
 }
 
 fn one(seed: u64) {

@@ -197,6 +197,31 @@ fn columns_of_a_rolled_back_savepoint_do_not_leak() {
     assert_eq!(log.columns(), ["id", "v"]);
 }
 
+/// A savepoint that is rolled back lets go of its locks, so others go on with the table as it is while the
+/// transaction that saw it otherwise still runs.
+#[test]
+fn columns_of_a_rolled_back_savepoint_do_not_come_back_with_the_commit_around_it() {
+    let (db, pipeline) = arrange("returning", TABLE);
+    db.execute("create table other (id int primary key, v text)");
+    let program = started(&db, &pipeline);
+    let mut around = db.session();
+    around.execute(
+        "begin; savepoint s; alter table t add extra int default 7;
+         insert into t select n, repeat('a', 200) from generate_series(1, 500) n",
+    );
+    wait_sent(&db);
+    around.execute("rollback to s");
+    db.execute("insert into t values (1, 'while it runs')");
+    wait_sent(&db);
+    around.execute(
+        "insert into other select n, repeat('b', 200) from generate_series(1, 500) n; commit",
+    );
+    db.execute("insert into t values (2, 'behind it'); delete from t where id = 1");
+    pipeline.wait_equal(&db, &["public.t", "public.other"], SOON);
+    assert!(program.terminate().success());
+    pipeline.assert_equal(&db, &["public.t", "public.other"]);
+}
+
 #[test]
 fn prepared_transactions_messages_and_origins_are_borne() {
     let (db, pipeline) = arrange("prepared", TABLE);
