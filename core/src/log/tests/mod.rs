@@ -5,6 +5,7 @@
 mod basics;
 mod damage;
 mod fences;
+mod kills;
 mod model;
 mod oracle;
 mod power;

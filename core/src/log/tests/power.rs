@@ -91,7 +91,7 @@ fn lives(seed: u64) -> Result<(), String> {
 }
 
 /// `BLACKSMITH_SEED` starts elsewhere, `BLACKSMITH_SEEDS` takes another number of them.
-fn seeds(count: u64) -> Range<u64> {
+pub(super) fn seeds(count: u64) -> Range<u64> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let first = number("BLACKSMITH_SEED").unwrap_or(0);
     first..first + number("BLACKSMITH_SEEDS").unwrap_or(count)
