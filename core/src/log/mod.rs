@@ -111,6 +111,7 @@ pub use reader::Reader;
 pub use readonly::{ReadOnlyLog, open_read_only};
 pub use recovery::{Recovery, Torn};
 pub use retention::Retention;
+pub(crate) use salvage::salvage_on;
 pub use salvage::{Salvage, salvage};
 pub use sequencer::Draft;
 pub use snapshot::{Fold, Frozen};

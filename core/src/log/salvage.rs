@@ -43,6 +43,9 @@ use patch::{Mark, Patcher};
 pub struct Salvage {
     /// What did not hold, in order; empty when nothing was changed. The spans are the positions that are lost.
     pub damages: Vec<Damage>,
+    /// All positions in the place of which the log says that they are lost, in order: by this salvage, and by earlier
+    /// ones, which may have been stopped before they could tell.
+    pub given_up: Vec<Span>,
     /// Frames of callers that were kept.
     pub frames: u64,
     /// Positions in them.
@@ -52,7 +55,8 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// The positions that are lost, in order.
+    /// The positions that this salvage found lost, in order. Where a log began whose oldest segment has lost its
+    /// beginning nobody knows: then these begin at the first of all positions.
     pub fn lost(&self) -> impl Iterator<Item = Span> {
         let spans = self.damages.iter().map(|damage| damage.span);
         spans.filter(|span| !span.is_empty())
@@ -69,7 +73,7 @@ pub fn salvage<F: Fold>(dir: impl AsRef<Path>, fold: F) -> Result<Salvage> {
     salvage_on(dir.as_ref(), SystemDisk::shared(), fold)
 }
 
-pub(super) fn salvage_on<F: Fold>(dir: &Path, disk: Arc<dyn Disk>, fold: F) -> Result<Salvage> {
+pub(crate) fn salvage_on<F: Fold>(dir: &Path, disk: Arc<dyn Disk>, fold: F) -> Result<Salvage> {
     let found = survey(disk.as_ref(), dir)?;
     if found.segments.is_empty() {
         return Err(Error::invalid("there is no log in this folder").at(dir.display()));
@@ -235,6 +239,7 @@ impl<F: Fold> Saving<F> {
             span: lost,
             what: "it does not follow the segment before".to_owned(),
         });
+        self.give_up(lost);
         self.is_whole = false;
         Ok(())
     }
@@ -281,9 +286,10 @@ impl<F: Fold> Saving<F> {
                 }
                 Ok(())
             }
-            // Left by an earlier salvage.
+            // Left by this salvage, or by an earlier one.
             KIND_LOST => {
                 self.miss(course);
+                self.give_up(header.span());
                 Ok(())
             }
             _ if header.is_internal() => Ok(()),
@@ -346,6 +352,12 @@ impl<F: Fold> Saving<F> {
         self.patcher.lose(&mut course.walk, mark, end, lost, what)?;
         self.miss(course);
         Ok(true)
+    }
+
+    fn give_up(&mut self, lost: Span) {
+        if !lost.is_empty() {
+            self.result.given_up.push(lost);
+        }
     }
 
     /// Something is missing here: from the state, and from the snapshot if this is in it.

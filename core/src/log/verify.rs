@@ -268,7 +268,8 @@ impl Check<'_> {
         };
         walk.offset = header.offset;
         walk.chain = None;
-        walk.next = None;
+        // Known again: if this frame's body does not hold either, it is this one that is lost.
+        walk.next = Some(header.first);
         true
     }
 

@@ -4,10 +4,19 @@ use std::collections::BTreeMap;
 
 use super::{Cut, Dice};
 
-const BLOCK_BYTES: usize = 512;
+/// What reaches the platter whole or not at all, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockBytes(pub(super) usize);
+
+impl Default for BlockBytes {
+    fn default() -> Self {
+        BlockBytes(512)
+    }
+}
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct Inode {
+    pub(super) block: BlockBytes,
     /// What reads see.
     pub(super) cache: Vec<u8>,
     /// What is on the platter.
@@ -25,8 +34,8 @@ impl Inode {
             self.resize(end);
         }
         self.cache[offset..end].copy_from_slice(bytes);
-        for block in offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES) {
-            let content = block_of(&self.cache, block);
+        for block in offset / self.block.0..end.div_ceil(self.block.0) {
+            let content = self.block.of(&self.cache, block);
             self.dirty.entry(block).or_default().push(content);
         }
     }
@@ -39,7 +48,8 @@ impl Inode {
     pub(super) fn sync(&mut self) {
         self.platter.resize(self.cache.len(), 0);
         for block in std::mem::take(&mut self.dirty).into_keys() {
-            place(&mut self.platter, block, &block_of(&self.cache, block));
+            let content = self.block.of(&self.cache, block);
+            self.block.place(&mut self.platter, block, &content);
         }
         self.lengths.clear();
     }
@@ -63,21 +73,23 @@ impl Inode {
         for (block, versions) in &self.dirty {
             let choice = dice.below(versions.len() as u64 + 1) as usize;
             if let Some(version) = versions.get(choice) {
-                place(&mut self.platter, *block, version);
+                self.block.place(&mut self.platter, *block, version);
             }
         }
     }
 }
 
-fn block_of(bytes: &[u8], block: usize) -> Vec<u8> {
-    let start = (block * BLOCK_BYTES).min(bytes.len());
-    let end = (start + BLOCK_BYTES).min(bytes.len());
-    bytes[start..end].to_vec()
-}
+impl BlockBytes {
+    fn of(self, bytes: &[u8], block: usize) -> Vec<u8> {
+        let start = (block * self.0).min(bytes.len());
+        let end = (start + self.0).min(bytes.len());
+        bytes[start..end].to_vec()
+    }
 
-/// Puts a block where it belongs, as far as the file reaches.
-fn place(bytes: &mut [u8], block: usize, content: &[u8]) {
-    let start = (block * BLOCK_BYTES).min(bytes.len());
-    let end = (start + content.len()).min(bytes.len());
-    bytes[start..end].copy_from_slice(&content[..end - start]);
+    /// Puts a block where it belongs, as far as the file reaches.
+    fn place(self, bytes: &mut [u8], block: usize, content: &[u8]) {
+        let start = (block * self.0).min(bytes.len());
+        let end = (start + content.len()).min(bytes.len());
+        bytes[start..end].copy_from_slice(&content[..end - start]);
+    }
 }

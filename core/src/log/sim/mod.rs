@@ -2,9 +2,9 @@
 //! cuts, errors and damage, all decided by a seed.
 //!
 //! What a power cut leaves: of each file any length it had since its last sync, of each unsynced
-//! 512-byte block any version it had, and of the unsynced changes of names any subset. A sync
+//! block (of 512 bytes, or 4 KiB) any version it had, and of the unsynced changes of names any subset. A sync
 //! that fails leaves the blocks in the cache marked clean, as Linux does: they look written, and are
-//! gone after the next power cut.
+//! gone after the next power cut. A call may also take as long as a test wants it to.
 
 #![allow(clippy::indexing_slicing, reason = "tests may fail by panic")]
 
@@ -14,12 +14,12 @@ mod inode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::log::disk::{Access, Disk, DiskFile, Lock, write_all};
 use crate::log::durable::lock;
 pub(crate) use dice::Dice;
-use inode::Inode;
+use inode::{BlockBytes, Inode};
 
 /// How much of what was not synced a power cut keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     PowerCut,
     /// The call fails with this error, once.
     Error(ErrorKind),
+    /// The call takes until [`SimDisk::go_on`].
+    Slow,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +81,16 @@ struct World {
     /// Calls that change something, so far.
     calls: u64,
     faults: BTreeMap<u64, Fault>,
+    /// Calls that only look, so far, and what goes wrong at them.
+    looks: u64,
+    look_faults: BTreeMap<u64, ErrorKind>,
+    /// How many faults happened since they were last cleared.
+    met: u64,
+    /// Whether a call takes its time, and who waits for that or for its end.
+    is_slow: bool,
+    slowness: Arc<Condvar>,
+    /// Of files that are made from now on.
+    block: BlockBytes,
     /// Bytes that all files together may take.
     capacity: Option<usize>,
     /// Writes are cut short and interrupted by this.
@@ -113,12 +125,56 @@ impl SimDisk {
         world.faults.insert(at, fault);
     }
 
+    /// Plans an error at a call that only looks, counted from now.
+    pub(crate) fn look_fault_in(&self, looks: u64, kind: ErrorKind) {
+        let mut world = lock(&self.0);
+        let at = world.looks + looks;
+        world.look_faults.insert(at, kind);
+    }
+
+    /// Forgets faults that were planned, and that some happened; there is room again.
     pub(crate) fn clear_faults(&self) {
-        lock(&self.0).faults.clear();
+        let mut world = lock(&self.0);
+        world.faults.clear();
+        world.look_faults.clear();
+        world.met = 0;
+        world.capacity = None;
+    }
+
+    /// Whether something went wrong since faults were last cleared.
+    pub(crate) fn has_met_faults(&self) -> bool {
+        lock(&self.0).met > 0
+    }
+
+    /// Waits until a call takes its time.
+    pub(crate) fn wait_until_slow(&self) {
+        let world = lock(&self.0);
+        let slowness = Arc::clone(&world.slowness);
+        let waited = slowness.wait_while(world, |world| !world.is_slow);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Ends the call that takes its time.
+    pub(crate) fn go_on(&self) {
+        let mut world = lock(&self.0);
+        world.is_slow = false;
+        world.slowness.notify_all();
+    }
+
+    /// What reaches the platter whole or not at all: of files that are made from now on.
+    pub(crate) fn set_block_bytes(&self, bytes: usize) {
+        lock(&self.0).block = BlockBytes(bytes);
     }
 
     pub(crate) fn set_capacity(&self, bytes: Option<usize>) {
         lock(&self.0).capacity = bytes;
+    }
+
+    /// Leaves room for so many bytes more.
+    pub(crate) fn leave_room(&self, bytes: usize) {
+        let mut world = lock(&self.0);
+        let taken = world.taken_bytes();
+        world.capacity = Some(taken + bytes);
     }
 
     pub(crate) fn set_stutter(&self, seed: u64) {
@@ -180,6 +236,7 @@ impl SimDisk {
             names: world.names.clone(),
             names_on_platter: world.names_on_platter.clone(),
             changes: world.changes.clone(),
+            block: world.block,
             ..World::default()
         })))
     }
@@ -221,7 +278,18 @@ impl SimDisk {
         let call = world.calls;
         match world.faults.remove(&call) {
             None => act(&mut world),
-            Some(Fault::Error(kind)) => Err(kind.into()),
+            Some(Fault::Error(kind)) => {
+                world.met += 1;
+                Err(kind.into())
+            }
+            Some(Fault::Slow) => {
+                world.is_slow = true;
+                let slowness = Arc::clone(&world.slowness);
+                slowness.notify_all();
+                let waited = slowness.wait_while(world, |world| world.is_slow);
+                let mut world = waited.unwrap_or_else(PoisonError::into_inner);
+                act(&mut world)
+            }
             Some(Fault::PowerCut) => {
                 world.is_cutting = true;
                 _ = act(&mut world);
@@ -241,6 +309,25 @@ impl World {
         }
     }
 
+    /// Counts a call that only looks.
+    fn look(&mut self) -> io::Result<()> {
+        self.check_power()?;
+        self.looks += 1;
+        match self.look_faults.remove(&self.looks) {
+            None => Ok(()),
+            Some(kind) => {
+                self.met += 1;
+                Err(kind.into())
+            }
+        }
+    }
+
+    /// Bytes of all files that have a name.
+    fn taken_bytes(&self) -> usize {
+        let linked = self.names.values().filter_map(|id| self.inodes.get(id));
+        linked.map(|inode| inode.cache.len()).sum()
+    }
+
     fn change(&mut self, change: Change) {
         change.apply(&mut self.names);
         self.changes.push(change);
@@ -249,13 +336,13 @@ impl World {
 
 impl Disk for SimDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
-        lock(&self.0).check_power()
+        lock(&self.0).look()
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let found = {
-            let world = lock(&self.0);
-            world.check_power()?;
+            let mut world = lock(&self.0);
+            world.look()?;
             world.names.get(path).copied()
         };
         let inode = match (access, found) {
@@ -269,7 +356,11 @@ impl Disk for SimDisk {
             })?,
             (Access::Create, None) => self.call(|world| {
                 let id = world.inodes.keys().last().map_or(1, |last| last + 1);
-                world.inodes.insert(id, Inode::default());
+                let inode = Inode {
+                    block: world.block,
+                    ..Inode::default()
+                };
+                world.inodes.insert(id, inode);
                 world.change(Change::Link(path.to_owned(), id));
                 Ok(id)
             })?,
@@ -319,8 +410,8 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let world = lock(&self.0);
-        world.check_power()?;
+        let mut world = lock(&self.0);
+        world.look()?;
         let inside = world
             .names
             .keys()
@@ -390,8 +481,9 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let world = lock(&self.disk.0);
+        let mut world = lock(&self.disk.0);
         self.check(&world)?;
+        world.look()?;
         let bytes = world.inodes.get(&self.inode);
         let bytes = bytes.map_or(&[][..], |inode| &inode.cache);
         let start = (offset as usize).min(bytes.len());
@@ -415,10 +507,10 @@ impl DiskFile for SimFile {
             }
             let offset = offset as usize;
             if let Some(capacity) = world.capacity {
-                let linked = world.names.values().filter_map(|id| world.inodes.get(id));
-                let others: usize = linked.map(|inode| inode.cache.len()).sum();
-                let fits = capacity.saturating_sub(others);
+                // This one is not among them while it is being written.
+                let fits = capacity.saturating_sub(world.taken_bytes());
                 if offset + bytes.len() > inode.cache.len().max(fits) {
+                    world.met += 1;
                     return Err(ErrorKind::StorageFull.into());
                 }
             }
@@ -455,8 +547,9 @@ impl DiskFile for SimFile {
     }
 
     fn bytes(&self) -> io::Result<u64> {
-        let world = lock(&self.disk.0);
+        let mut world = lock(&self.disk.0);
         self.check(&world)?;
+        world.look()?;
         let inode = world.inodes.get(&self.inode);
         Ok(inode.map_or(0, |inode| inode.cache.len() as u64))
     }

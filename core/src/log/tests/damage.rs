@@ -505,3 +505,18 @@ fn verification_lists_every_damage_and_reads_on_behind_it() -> Result<()> {
     assert!(found.damages.iter().any(missing), "{found:?}");
     Ok(())
 }
+
+#[test]
+fn verification_names_the_positions_of_each_of_two_damages_in_a_row() -> Result<()> {
+    let disk = SimDisk::default();
+    let frames = fill(&disk, &[300; 6])?;
+    for frame in &frames[1..3] {
+        let at = frame.offset as usize;
+        disk.tamper(&segment(frame.segment), |bytes| bytes[at + 70] ^= 1);
+    }
+    let found = verify_on(Path::new(DIR), disk.shared())?;
+    let spans = found.damages.iter().map(|damage| damage.span.to_string());
+    assert_eq!(spans.collect::<Vec<_>>(), ["3..4", "5..6"]);
+    assert_eq!(found.frames, 4);
+    Ok(())
+}

@@ -6,7 +6,7 @@ use super::oracle::{DIR, Oracle, Process};
 use super::*;
 use crate::error::Kind;
 use crate::log::sim::{Cut, Dice, Fault, SimDisk};
-use crate::log::{AppendError, SyncMode};
+use crate::log::{AppendError, Receipt, SyncMode};
 
 /// Works with one call failing; then restarts on what the cache shows, lives on a little, and is cut off
 /// from the power with nothing unsynced kept. False when there was no such call.
@@ -168,6 +168,96 @@ fn short_and_interrupted_writes_are_carried_on() -> Result<()> {
     log.append(1, 1, &[])?.wait(PATIENCE)?;
     for (number, frame) in (0..100).zip(all(&log)?) {
         assert_eq!(frame.body, body(number, 700));
+    }
+    Ok(())
+}
+
+/// A log of several segments, left by a process that was killed.
+fn left(seed: u64) -> (SimDisk, Oracle) {
+    let (disk, mut dice, mut oracle) = (SimDisk::default(), Dice(seed), Oracle::default());
+    let started = Process::start(&disk, SyncMode::Always, &mut oracle);
+    let (mut process, _) = started.unwrap();
+    process.work(&mut oracle, &mut dice, 150);
+    disk.kill();
+    (disk, oracle)
+}
+
+#[test]
+fn an_error_at_any_call_that_looks_is_said_and_is_never_taken_for_an_end_or_for_damage() {
+    for seed in 0..4 {
+        let (disk, oracle) = left(seed);
+        let mut said = 0;
+        for at in 1.. {
+            let (disk, mut oracle) = (disk.fork(), oracle.clone());
+            disk.look_fault_in(at, ErrorKind::Other);
+            match Process::start(&disk, SyncMode::Always, &mut oracle) {
+                Err(stop) => {
+                    assert!(stop.is_of(&disk), "seed {seed}, look {at}: {stop:?}");
+                    said += 1;
+                }
+                Ok(_) if !disk.has_met_faults() => break,
+                Ok(_) => {}
+            }
+            disk.kill();
+            disk.clear_faults();
+            let again = Process::start(&disk, SyncMode::Always, &mut oracle);
+            again.unwrap_or_else(|stop| panic!("seed {seed}, look {at}: {stop:?}"));
+        }
+        assert!(said > 20, "{said} errors are too few");
+    }
+}
+
+/// A log whose writer hangs in the `call`th call that comes, with something on its way.
+fn hanging(call: u64) -> Result<(SimDisk, Log<Tally>, Receipt)> {
+    let disk = SimDisk::default();
+    let options = LogOptions {
+        pending_bytes_max: 10_000,
+        ..small()
+    };
+    let log = open_on(Path::new(DIR), options, disk.shared())?.log;
+    log.append(1, 1, &text("before"))?.wait(PATIENCE)?;
+    disk.fault_in(call, Fault::Slow);
+    let late = log.append(1, 1, &text("late"))?;
+    disk.wait_until_slow();
+    Ok((disk, log, late))
+}
+
+#[test]
+fn while_a_call_takes_its_time_nothing_is_acknowledged_and_what_waits_is_bounded() -> Result<()> {
+    // The write, and the sync.
+    for call in 1..=2 {
+        let (disk, log, late) = hanging(call)?;
+        let mut more = Vec::new();
+        while let Ok(receipt) = log.append(1, 1, &[body(more.len() as u64, 900)]) {
+            more.push(receipt);
+        }
+        assert!(more.len() < 11, "{} wait", more.len());
+        assert!(!log.wait_for_room(1000, Duration::ZERO)?);
+        let error = late.wait(Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert_eq!(log.durable().upto(), Position(1));
+        assert_eq!(all(&log)?.len(), 1, "what is not durable is not read");
+        disk.go_on();
+        late.wait(PATIENCE)?;
+        assert!(log.wait_for_room(1000, PATIENCE)?);
+        for receipt in &more {
+            receipt.wait(PATIENCE)?;
+        }
+        assert_eq!(all(&log)?.len(), 2 + more.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_hangs_in_a_call_when_the_power_goes_was_never_acknowledged() -> Result<()> {
+    for call in 1..=2 {
+        let (disk, log, late) = hanging(call)?;
+        disk.power_cycle(Cut::Nothing);
+        disk.go_on();
+        assert_eq!(late.wait(PATIENCE).unwrap_err().kind(), Kind::Stopped);
+        assert_eq!(log.close().unwrap_err().kind(), Kind::Stopped);
+        let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+        assert_eq!(all(&log)?.len(), 1);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::error::Kind;
 use crate::log::sim::{Dice, SimDisk};
 use crate::log::writer::Writer;
 use crate::log::{AppendError, Receipt, Recovery, Retention, Stage, StageMark, SyncMode};
@@ -34,7 +35,49 @@ impl Accepted {
     }
 }
 
-#[derive(Debug, Default)]
+/// Why a process did not begin.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The log says that it cannot be opened or read.
+    Refused(Error),
+    /// The log is not what it must be.
+    Broken(String),
+}
+
+impl Stop {
+    /// Whether that is what a disk that fails has to lead to: the log says so, and nothing else.
+    pub(super) fn is_of(&self, disk: &SimDisk) -> bool {
+        let Stop::Refused(error) = self else {
+            return false;
+        };
+        let kind = error.kind();
+        disk.is_off() || disk.has_met_faults() && kind == Kind::Unavailable
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Refused(error)
+    }
+}
+
+impl From<String> for Stop {
+    fn from(what: String) -> Stop {
+        Stop::Broken(what)
+    }
+}
+
+/// For tests on disks that do not fail.
+impl From<Stop> for String {
+    fn from(stop: Stop) -> String {
+        match stop {
+            Stop::Refused(error) => format!("refused: {}", error.report()),
+            Stop::Broken(what) => what,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
 pub(super) struct Oracle {
     pub(super) accepted: Vec<Accepted>,
     /// How many of them were durable.
@@ -57,7 +100,7 @@ impl Oracle {
     }
 
     /// Holds the log against what was accepted; what is in it is durable from now on.
-    pub(super) fn check(&mut self, log: &Log<Tally>) -> Result<(), String> {
+    pub(super) fn check(&mut self, log: &Log<Tally>) -> Result<(), Stop> {
         let tally = log.with_fold(Tally::clone);
         let found = self.found(&tally).ok_or_else(|| {
             let (durable, accepted) = (self.durable, self.accepted.len());
@@ -66,10 +109,8 @@ impl Oracle {
         let next = self.accepted[..found].last();
         let next = next.map_or(1, |last| last.first.0 + u64::from(last.count));
         if log.next_position() != Position(next) {
-            return Err(format!(
-                "next position {} instead of {next}",
-                log.next_position()
-            ));
+            let found = log.next_position();
+            return Err(format!("next position {found} instead of {next}").into());
         }
         self.accepted.truncate(found);
         self.check_frames(log)?;
@@ -77,34 +118,32 @@ impl Oracle {
         Ok(())
     }
 
-    fn check_frames(&self, log: &Log<Tally>) -> Result<(), String> {
+    fn check_frames(&self, log: &Log<Tally>) -> Result<(), Stop> {
         let oldest = log.segments()[0].span.first;
         if oldest > self.settled.next() {
-            return Err(format!(
-                "positions before {oldest} are gone, settled {}",
-                self.settled
-            ));
+            let settled = self.settled;
+            return Err(format!("positions before {oldest} are gone, settled {settled}").into());
         }
-        let frames = drain(&mut log.reader(oldest)).map_err(|error| error.report())?;
+        let frames = drain(&mut log.reader(oldest))?;
         let kept = self.accepted.len().checked_sub(frames.len());
-        let kept = kept.ok_or("more frames than accepted")?;
+        let kept = kept.ok_or_else(|| "more frames than accepted".to_owned())?;
         let gone = self.accepted[..kept].last();
         if gone.is_some_and(|gone| gone.first.plus(u64::from(gone.count)) > oldest) {
-            return Err("a frame is missing at the front".to_owned());
+            return Err("a frame is missing at the front".to_owned().into());
         }
         for (frame, accepted) in frames.iter().zip(&self.accepted[kept..]) {
             if log_frame(log, frame)? != *accepted {
-                return Err(format!("{frame:?} was accepted as {accepted:?}"));
+                return Err(format!("{frame:?} was accepted as {accepted:?}").into());
             }
         }
         Ok(())
     }
 }
 
-fn log_frame(log: &Log<Tally>, frame: &Frame) -> Result<Accepted, String> {
+fn log_frame(log: &Log<Tally>, frame: &Frame) -> Result<Accepted> {
     let chunks = match frame.staged {
         None => None,
-        Some(_) => Some(chunks(log, frame).map_err(|error| error.report())?),
+        Some(_) => Some(chunks(log, frame)?),
     };
     Ok(Accepted {
         kind: frame.kind,
@@ -161,14 +200,14 @@ impl Process {
         disk: &SimDisk,
         sync: SyncMode,
         oracle: &mut Oracle,
-    ) -> Result<(Process, Recovery), String> {
+    ) -> Result<(Process, Recovery), Stop> {
         let opened = Log::open_unwritten(
             Path::new(DIR),
             options(sync),
             disk.shared(),
             Tally::default(),
         );
-        let (opened, writer) = opened.map_err(|error| format!("opening: {}", error.report()))?;
+        let (opened, writer) = opened?;
         oracle.check(&opened.log)?;
         let process = Process {
             log: opened.log,
