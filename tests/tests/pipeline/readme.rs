@@ -84,7 +84,8 @@ fn named() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Where the modules that README names are.
-const HOMES: [&str; 9] = [
+const HOMES: [&str; 10] = [
+    "tests/model",
     "tests/pipeline",
     "tests/pipeline/failpoints",
     "../core/src/scheduler/tests",
