@@ -36,12 +36,19 @@ pub(super) struct Ledger {
     acknowledged: u64,
     /// Segments may have been dropped up to here.
     settled: Position,
+    /// The oldest position that a look has found.
+    oldest: Position,
 }
 
 impl Ledger {
     /// How many events were acknowledged.
     pub(super) fn acknowledged(&self) -> u64 {
         self.acknowledged
+    }
+
+    /// How many events were gone with dropped segments when the log was last looked at.
+    pub(super) fn dropped(&self) -> u64 {
+        self.oldest.previous().0
     }
 
     /// Whether some process had the log open.
@@ -141,6 +148,7 @@ impl Ledger {
                 "positions before {oldest} are gone, settled {settled}"
             ));
         }
+        self.oldest = oldest;
         self.durable = self.durable.split_off(&oldest);
         let mut missing = self.durable.clone();
         let mut seen = [None; WRITERS];
