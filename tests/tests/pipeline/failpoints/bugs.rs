@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use blacksmith_tests::{failpoints, stream};
+
 use super::house::House;
 use super::work::Work;
 
@@ -46,6 +48,8 @@ impl Death {
     /// # Panics
     /// When the bench does not fail with the bugs, or does without them.
     fn assert_shows(&self, bugs: &'static str, work: Work) {
+        // Alone, this test builds the programs first: that is not what it takes to catch a bug.
+        _ = (stream::program(), failpoints::program());
         let began = Instant::now();
         for time in self.times {
             let healthy = House::new(work, "");
