@@ -1,10 +1,16 @@
 //! What a Postgres source is configured with.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use blacksmith_core::settings::Section;
 
 use crate::catalog::Patterns;
-use crate::connection::ConnectOptions;
+use crate::connection::{ConnectOptions, SILENCE_MAX};
 use crate::stream::Ack;
+
+/// What `silence_timeout` may be: the server is asked for a sign of life every second, and may be busy.
+const SILENCE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
 
 /// The keys of `[sources.<name>]` with `driver = "postgres"`.
 #[derive(Debug, Clone)]
@@ -29,6 +35,7 @@ pub struct PostgresOptions {
     pub ack: Ack,
     /// `failover`: whether the slot is synchronised to standbys (PostgreSQL 17). Default false.
     pub failover: bool,
+    /// `silence_timeout`: how long the server may say nothing, 5 s to 1 h; it stands in `connect`. Default 90 s.
     /// `timeline`: a timeline that is accepted after a promotion.
     pub timeline: Option<u32>,
 }
@@ -81,6 +88,14 @@ impl PostgresOptions {
             .or(Ack::Log);
         let failover = section.take_bool("failover").or(false);
         let timeline = section.take_u64("timeline").optional();
+        let silence = section
+            .take_duration("silence_timeout")
+            .checked(
+                |silence| SILENCE.contains(silence),
+                "not from 5s to 1h",
+                "90s is a good beginning",
+            )
+            .or(SILENCE_MAX);
         if !(1..=64).contains(&workers) {
             section.report(
                 "snapshot_workers",
@@ -121,6 +136,7 @@ impl PostgresOptions {
         });
         section.finish();
         let mut connect = connect?;
+        connect.silence_max = silence;
         connect.application_name = format!("blacksmith_{slot}").chars().take(63).collect();
         Some(PostgresOptions {
             name: name.to_owned(),

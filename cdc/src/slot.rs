@@ -24,13 +24,7 @@ pub(crate) fn verify_server(
     accepted: Option<u32>,
     resume: u64,
 ) -> Result<()> {
-    if identity.system_id.to_string() != known.system_id {
-        let what = format!(
-            "this is another cluster: its system identifier is {}, the store was filled from {}",
-            identity.system_id, known.system_id
-        );
-        return Err(Error::refused(what).help(format!("correct `url`; {BEGIN_ANEW}")));
-    }
+    verify_system(&identity.system_id.to_string(), known)?;
     if identity.database != known.database {
         let what = format!(
             "this is another database: {}, the store was filled from {}",
@@ -58,6 +52,32 @@ pub(crate) fn verify_server(
         return Err(Error::refused(what).help(BEGIN_ANEW));
     }
     Ok(())
+}
+
+fn verify_system(system_id: &str, known: &SlotState) -> Result<()> {
+    if system_id == known.system_id {
+        return Ok(());
+    }
+    let what = format!(
+        "this is another cluster: its system identifier is {system_id}, the store was filled from {}",
+        known.system_id
+    );
+    Err(Error::refused(what).help(format!("correct `url`; {BEGIN_ANEW}")))
+}
+
+/// Whether an SQL connection has reached the cluster that the store was filled from. What the stream has seen of
+/// its server says nothing about this one: an address, or several hosts in the URL, may lead to different servers.
+///
+/// # Errors
+/// `Refused` when it is another cluster, or what the server says when it cannot be asked.
+pub(crate) async fn verify_client(client: &SqlClient, door: &Door) -> Result<()> {
+    let Some(known) = state::slot(door)? else {
+        return Ok(());
+    };
+    let sql = "select system_identifier::text from pg_control_system()";
+    let rows = client.query("identifying the server", sql, &[]).await?;
+    rows.first()
+        .map_or(Ok(()), |row| verify_system(row.get(0), &known))
 }
 
 /// Looks whether the slot can serve everything from `resume` on.

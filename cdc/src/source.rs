@@ -24,13 +24,17 @@ use crate::options::{PostgresOptions, Snapshot, ValueFormat};
 use crate::reconcile::Published;
 use crate::retry::Retry;
 use crate::setup;
+use crate::slot::verify_client;
 use crate::snapshot::{CopyGauge, Snapshots, Wave};
-use crate::state::Phase;
+use crate::state::{self, Phase};
 use crate::stream::{Gauge, Stop, Stream, StreamSettings};
 use crate::tables::Tables;
 
 /// How often the publication is looked at for tables that came or went.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the stream runs.
+const STREAM_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A Postgres database as a source of changes.
 #[derive(Debug)]
@@ -243,6 +247,7 @@ impl Changes {
                 }
                 first.wave.release();
             }
+            self.wait_for_stream(stop).await;
             let mut retry = Retry::new(stop, &self.options.name, "copying tables");
             while retry
                 .attempt(Box::pin(self.look_and_copy(tables, copier)))
@@ -264,8 +269,19 @@ impl Changes {
         }
     }
 
+    /// Waits until the stream runs, which has looked whether this is still the server that we know, or until
+    /// stopped: a server that it will refuse must not change what we know of tables.
+    async fn wait_for_stream(&self, stop: &CancellationToken) {
+        while !self.gauge.connected.load(Ordering::Relaxed) {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(STREAM_LOOK_EVERY) => {}
+            }
+        }
+    }
+
     async fn look_and_copy(&self, tables: &Tables, copier: &Snapshots) -> Result<()> {
-        self.reconcile(tables).await?;
+        self.reconcile(tables, &copier.door).await?;
         self.copy_missing(tables, copier).await
     }
 
@@ -279,8 +295,9 @@ impl Changes {
 
     /// Compares the publication with the book: tables that came are to be copied, tables that went
     /// are followed no more.
-    async fn reconcile(&self, tables: &Tables) -> Result<()> {
+    async fn reconcile(&self, tables: &Tables, door: &Door) -> Result<()> {
         let client = SqlClient::connect(&self.options.connect).await?;
+        verify_client(&client, door).await?;
         let patterns = Patterns::parse(&self.options.tables)?;
         let name = &self.options.publication;
         let publication = match find_publication(&client, name).await? {
@@ -344,7 +361,8 @@ impl Changes {
         pending: &[u32],
         interrupted: &[u32],
     ) -> Result<()> {
-        let wave = Wave::open(&self.options.connect, &self.options.slot).await?;
+        let known = state::slot(&copier.door)?;
+        let wave = Wave::open(&self.options.connect, &self.options.slot, known).await?;
         let resumes =
             |table: &TableInfo| interrupted.contains(&table.oid) && copier.can_resume(table);
         let anew = copier.describe(&wave, |table| {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use crate::server::Server;
+use crate::roles;
+use crate::server::{Server, USER};
 
 /// One row of Postgres text; `None` is NULL.
 pub type Row = Vec<Option<String>>;
@@ -61,6 +62,13 @@ impl Db {
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url(&self.name)
+    }
+
+    /// URL over TCP of the role that follows this database: no superuser, see [`crate::roles`].
+    #[must_use]
+    pub fn program_url(&self) -> String {
+        let role = format!("//{}:", roles::program(&self.name));
+        self.url().replace(&format!("//{USER}:"), &role)
     }
 
     /// Configuration of a session over the Unix socket, with the settings of this bench.
@@ -137,6 +145,7 @@ impl Db {
             ended.ok()
         });
         session.try_rows(&format!("drop database \"{name}\" with (force)"))?;
+        session.try_rows(&roles::dismissal(name))?;
         Ok(())
     }
 }

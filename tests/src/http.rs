@@ -56,6 +56,18 @@ impl Post<'_> {
     }
 }
 
+/// All that `GET path` brings over `stream`, head and body; `host` is what the server is called.
+///
+/// # Errors
+/// When the connection fails.
+pub fn get(mut stream: impl Read + Write, host: &str, path: &str) -> std::io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    Ok(reply)
+}
+
 /// The reply, if all of it is there.
 fn parse(text: &str) -> Option<Reply> {
     let (head, body) = text.split_once("\r\n\r\n")?;

@@ -12,6 +12,7 @@ pub mod dice;
 pub mod folder;
 pub mod server;
 pub mod db;
+pub mod roles;
 pub mod lake;
 pub mod duckdb;
 pub mod workload;
@@ -19,6 +20,7 @@ pub mod proxy;
 pub mod failpoints;
 pub mod stream;
 pub mod http;
+pub mod endpoint;
 
 use std::path::PathBuf;
 

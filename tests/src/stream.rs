@@ -19,6 +19,7 @@ use crate::folder::{Folder, signal};
 use crate::lake::Lake;
 use crate::lake::compare::compare;
 use crate::lake::digest::Digest;
+use crate::roles;
 use crate::wait;
 
 /// How long it may take until the program listens.
@@ -43,12 +44,20 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline of all tables of `db`, with a slot of its own, that loads within a second.
+    /// A pipeline of all tables of `db`, with a slot of its own, that loads within a second. Its program
+    /// logs in as a role that is no superuser ([`crate::roles`]).
     #[must_use]
     pub fn new(db: &Db) -> Pipeline {
+        roles::employ(db);
+        Pipeline::logging_in(db, &db.program_url())
+    }
+
+    /// The same whose program logs in with this URL.
+    #[must_use]
+    pub fn logging_in(db: &Db, url: &str) -> Pipeline {
         let mut pipeline = Pipeline {
             folder: Folder::new(db.name()),
-            environment: BTreeMap::from([("DATABASE_URL", db.url())]),
+            environment: BTreeMap::from([("DATABASE_URL", url.to_owned())]),
             shipped: String::new(),
             sections: BTreeMap::new(),
             destinations: vec!["lake".into()],
@@ -107,6 +116,11 @@ impl Pipeline {
     /// Takes another URL for the database.
     pub fn set_url(&mut self, url: &str) {
         self.environment.insert("DATABASE_URL", url.into());
+    }
+
+    /// Gives the program one more variable of the environment.
+    pub fn set_env(&mut self, name: &'static str, value: &str) {
+        self.environment.insert(name, value.into());
     }
 
     /// The folder of everything.
@@ -342,9 +356,25 @@ impl Running {
     /// Where its gateway listens, if it does already.
     #[must_use]
     pub fn gateway_now(&self) -> Option<String> {
+        self.address_of("blacksmith-gateway")
+    }
+
+    /// Where its scheduler listens, as soon as it does.
+    ///
+    /// # Panics
+    /// When it does not within [`START_TIMEOUT`].
+    #[must_use]
+    pub fn scheduler(&self) -> String {
+        let address = wait::poll(START_TIMEOUT, || self.address_of("blacksmith-scheduler"));
+        address.unwrap_or_else(|| panic!("no scheduler listens:\n{}", self.said()))
+    }
+
+    fn address_of(&self, service: &str) -> Option<String> {
         let said = read(&self.folder.join("stderr"));
         let mut lines = said[self.said_before..].lines();
-        let line = lines.find(|line| line.contains("\"service\":\"blacksmith-gateway\""))?;
+        let line = lines.find(|line| {
+            line.contains("\"listening\"") && line.contains(&format!("\"service\":\"{service}\""))
+        })?;
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
         line["address"].as_str().map(str::to_owned)
     }

@@ -8,8 +8,8 @@ use blacksmith_core::error::{Error, Result};
 use blacksmith_core::secret::Secret;
 
 use super::options::{
-    ChannelBinding, ConnectOptions, Host, Keepalive, SslMode, SslNegotiation, SslRoots,
-    TargetSession,
+    ChannelBinding, ConnectOptions, Host, Keepalive, SILENCE_MAX, SslMode, SslNegotiation,
+    SslRoots, TargetSession,
 };
 
 /// The settings that a connection text may carry.
@@ -92,7 +92,7 @@ impl Draft {
             return Err(Error::config("of sslcert and sslkey only one is given")
                 .help("give the client certificate and its private key, or neither"));
         }
-        let ssl_mode = self.ssl_mode.unwrap_or(SslMode::Prefer);
+        let ssl_mode = self.ssl_mode.unwrap_or_else(|| default_ssl_mode(&hosts));
         let ssl_negotiation = self.ssl_negotiation.unwrap_or(SslNegotiation::Postgres);
         if ssl_negotiation == SslNegotiation::Direct
             && matches!(ssl_mode, SslMode::Disable | SslMode::Prefer)
@@ -123,6 +123,7 @@ impl Draft {
             options: self.options,
             target_session: self.target_session.unwrap_or(TargetSession::Any),
             keepalive: self.keepalive,
+            silence_max: SILENCE_MAX,
         })
     }
 
@@ -147,6 +148,14 @@ impl Draft {
         pairs
             .map(|(index, host)| host_at(index, host, port_of(index)))
             .collect()
+    }
+}
+
+/// Who is on another machine has to prove who it is; a certificate for this one is rare.
+fn default_ssl_mode(hosts: &[Host]) -> SslMode {
+    match hosts.iter().all(Host::is_this_machine) {
+        true => SslMode::Prefer,
+        false => SslMode::VerifyFull,
     }
 }
 

@@ -42,8 +42,8 @@ pub use lsn::Lsn;
 pub use lump::{Lump, Message, Messages};
 pub use message::Row;
 pub use options::{
-    ChannelBinding, ConnectOptions, Host, Keepalive, SslMode, SslNegotiation, SslRoots,
-    TargetSession,
+    ChannelBinding, ConnectOptions, Host, Keepalive, SILENCE_MAX, SslMode, SslNegotiation,
+    SslRoots, TargetSession,
 };
 pub use refusal::{During, Refusal, ServerError, refusal_of, server_error};
 pub use replication::{ReplicationConnection, SystemIdentity};

@@ -54,7 +54,7 @@ pub(super) fn failure(error: io::Error, place: &str) -> Error {
 /// The server has said that it does not encrypt, and `sslmode` insists.
 pub(super) fn not_encrypted(place: &str) -> Error {
     Error::refused("the server does not encrypt connections").at(place).help(
-        "turn on ssl in postgresql.conf, or, on a network that you trust, set sslmode=disable or prefer",
+        "turn on ssl in postgresql.conf, or, on a network that you trust, set sslmode=disable; without sslmode a server on another machine has to show a certificate",
     )
 }
 

@@ -1,6 +1,7 @@
 //! Where a Postgres is and how to be let in: one description for both kinds of connection.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ pub struct ConnectOptions {
     pub password: Option<Secret>,
     /// The database; by default it has the role's name.
     pub database: String,
-    /// Whether and how the connection is encrypted. Default: [`SslMode::Prefer`], as in libpq.
+    /// Whether and how the connection is encrypted. Default: [`SslMode::VerifyFull`], or
+    /// [`SslMode::Prefer`], as in libpq, when every host is this machine.
     pub ssl_mode: SslMode,
     /// Whose signatures are trusted. Default: the system's certificate store.
     pub ssl_roots: SslRoots,
@@ -42,7 +44,14 @@ pub struct ConnectOptions {
     pub target_session: TargetSession,
     /// How a peer that vanished without a word is noticed.
     pub keepalive: Keepalive,
+    /// How long the server may say nothing while we wait for it. Default [`SILENCE_MAX`]; no part of the text,
+    /// because libpq has no word for it.
+    pub silence_max: Duration,
 }
+
+/// A server that says nothing for this long is taken for gone, unless the user says otherwise. The stream asks
+/// it for a sign of life every second.
+pub const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +69,18 @@ impl Host {
         match self {
             Host::Tcp(name, _) => name,
             Host::Unix(..) => "localhost",
+        }
+    }
+
+    /// Whether what is sent there stays on this machine: a socket's folder, `localhost`, a loopback address.
+    #[must_use]
+    pub fn is_this_machine(&self) -> bool {
+        match self {
+            Host::Unix(..) => true,
+            Host::Tcp(name, _) => match name.parse::<IpAddr>() {
+                Ok(address) => address.to_canonical().is_loopback(),
+                Err(_) => name.eq_ignore_ascii_case("localhost"),
+            },
         }
     }
 

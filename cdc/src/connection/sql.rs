@@ -1,7 +1,9 @@
 //! SQL connections: the client library, with the same options, session settings, certificate checks and
 //! errors as the replication connections.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use blacksmith_core::error::{Error, Result};
 use tokio_postgres::types::ToSql;
@@ -23,6 +25,8 @@ pub struct SqlClient {
     client: tokio_postgres::Client,
     version: ServerVersion,
     place: String,
+    tls: MakeRustlsConnect,
+    silence_max: Duration,
 }
 
 impl SqlClient {
@@ -31,15 +35,27 @@ impl SqlClient {
     /// # Errors
     /// As [`super::ReplicationConnection::connect`].
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
-        match Self::connect_as(options, options.ssl_mode).await {
+        match Self::connect_in_time(options, options.ssl_mode).await {
             // "Prefer" takes what it can get: once more, in clear text.
             Err(error)
                 if options.ssl_mode == SslMode::Prefer && network::tls_cause(&error).is_some() =>
             {
-                Self::connect_as(options, SslMode::Disable).await
+                Self::connect_in_time(options, SslMode::Disable).await
             }
             connected => connected,
         }
+    }
+
+    /// The client library's own limit ends with the TCP handshake; who accepts and then says nothing would
+    /// keep us for ever.
+    async fn connect_in_time(options: &ConnectOptions, ssl_mode: SslMode) -> Result<Self> {
+        let hosts = u32::try_from(options.hosts.len()).unwrap_or(u32::MAX);
+        let limit = options.connect_timeout.saturating_mul(hosts);
+        let connected = tokio::time::timeout(limit, Self::connect_as(options, ssl_mode)).await;
+        connected.unwrap_or_else(|_| {
+            let late = std::io::ErrorKind::TimedOut.into();
+            Err(network::failure(late, &options.to_string()))
+        })
     }
 
     async fn connect_as(options: &ConnectOptions, ssl_mode: SslMode) -> Result<Self> {
@@ -47,7 +63,7 @@ impl SqlClient {
         let tls = MakeRustlsConnect::new(Arc::unwrap_or_clone(tls::client_config(options)?));
         let failed = |error| failure(error, During::Login, &place);
         let (client, connection) = config_of(options, ssl_mode)
-            .connect(tls)
+            .connect(tls.clone())
             .await
             .map_err(failed)?;
         let version = connection
@@ -73,19 +89,16 @@ impl SqlClient {
             client,
             version,
             place,
+            tls,
+            silence_max: options.silence_max,
         })
     }
 
-    /// The client library's own client, for copies and transactions; [`SqlClient::explain`] turns its errors
-    /// into ours.
+    /// The client library's own client, for copies; [`SqlClient::explain`] turns its errors into ours, and
+    /// [`SqlClient::hear`] waits for it.
     #[must_use]
     pub fn client(&self) -> &tokio_postgres::Client {
         &self.client
-    }
-
-    /// The same, for transactions.
-    pub fn client_mut(&mut self) -> &mut tokio_postgres::Client {
-        &mut self.client
     }
 
     /// The server's version.
@@ -110,7 +123,7 @@ impl SqlClient {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>> {
-        let rows = self.client.query(sql, parameters).await;
+        let rows = self.hear(doing, self.client.query(sql, parameters)).await?;
         rows.map_err(|error| self.explain(doing, error))
     }
 
@@ -119,8 +132,27 @@ impl SqlClient {
     /// # Errors
     /// As [`SqlClient::query`].
     pub async fn execute(&self, doing: &str, sql: &str) -> Result<()> {
-        let done = self.client.batch_execute(sql).await;
+        let done = self.hear(doing, self.client.batch_execute(sql)).await?;
         done.map_err(|error| self.explain(doing, error))
+    }
+
+    /// Waits for `answer`, but not for longer than the server may be silent. A statement that waits over there
+    /// all the while, for a lock say, is cancelled, so that the next one does not queue up behind it.
+    ///
+    /// # Errors
+    /// [`blacksmith_core::error::Kind::Unavailable`] when it does not come in time.
+    pub async fn hear<T>(&self, doing: &str, answer: impl Future<Output = T>) -> Result<T> {
+        let heard = tokio::time::timeout(self.silence_max, answer).await;
+        heard.map_err(|_| {
+            let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+            let cancel = async move { token.cancel_query(tls).await };
+            // Whoever does not answer us may not take the cancel request either.
+            tokio::spawn(tokio::time::timeout(self.silence_max, cancel));
+            let seconds = self.silence_max.as_secs();
+            Error::unavailable(format!("the server said nothing for {seconds} s, {doing}"))
+                .at(&self.place)
+                .help("check the network between here and the server, and pg_locks for who holds a table")
+        })
     }
 
     /// An error of the client library in our words.

@@ -53,10 +53,33 @@ fn defaults_are_those_of_libpq_where_they_are_not_ours() {
     let options = parsed("postgresql://bob@db");
     assert_eq!(options.hosts, [Host::Tcp("db".into(), 5432)]);
     assert_eq!(options.database, "bob");
-    assert_eq!(options.ssl_mode, SslMode::Prefer);
     assert_eq!(options.ssl_roots, SslRoots::System);
     assert!(options.password.is_none());
     assert_eq!(options.application_name, "blacksmith");
+}
+
+#[test]
+fn a_server_on_another_machine_has_to_prove_who_it_is_unless_the_url_says_otherwise() {
+    for (host, expected) in [
+        ("db", SslMode::VerifyFull),
+        ("10.0.0.7", SslMode::VerifyFull),
+        ("localhost.example.com", SslMode::VerifyFull),
+        ("127.0.0.1,db", SslMode::VerifyFull),
+        ("127.0.0.2", SslMode::Prefer),
+        ("LocalHost", SslMode::Prefer),
+        ("[::1]:5433", SslMode::Prefer),
+        ("[::ffff:127.0.0.1]", SslMode::Prefer),
+        ("%2Frun%2Fpostgresql", SslMode::Prefer),
+    ] {
+        assert_eq!(
+            parsed(&format!("postgres://u@{host}/d")).ssl_mode,
+            expected,
+            "{host}"
+        );
+        let chosen = parsed(&format!("postgres://u@{host}/d?sslmode=disable"));
+        assert_eq!(chosen.ssl_mode, SslMode::Disable, "{host}");
+    }
+    assert_eq!(parsed("host=db user=u").ssl_mode, SslMode::VerifyFull);
 }
 
 #[test]
@@ -93,7 +116,10 @@ fn each_wrong_part_is_named() {
         ("postgres://u%zz@h/d", "user"),
         ("postgres://u@h/d%00", "database"),
         ("postgres://u@h/d?sslcert=/c", "sslkey"),
-        ("postgres://u@h/d?sslnegotiation=direct", "sslnegotiation"),
+        (
+            "postgres://u@h/d?sslmode=prefer&sslnegotiation=direct",
+            "sslnegotiation",
+        ),
         ("postgres://u@h/d?replication=database", "replication"),
         ("host=a,b port=1,2,3 user=u", "2 hosts and 3 ports"),
         ("host=a user='u", "closing quote"),

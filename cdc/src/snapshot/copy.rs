@@ -7,7 +7,7 @@ use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::{Commit, Draft, Excluded, FormatId, Refusal, StateChange, Tally};
 use blacksmith_core::{failpoint, planted};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 
 use super::plan::Task;
 use crate::changes::append;
@@ -87,15 +87,17 @@ impl Copier<'_> {
     /// Reads the rows; what is large is staged meanwhile.
     async fn read(&self, task: &Task) -> Result<Rows> {
         let explain = |error| self.client.explain("copying a table", error);
-        let copied = self
-            .client
-            .client()
-            .copy_out(task.sql.as_str())
-            .await
-            .map_err(explain)?;
-        let mut copied = pin!(copied);
+        let doing = "copying a table";
+        let copied = self.client.client().copy_out(task.sql.as_str());
+        let mut copied = pin!(self.client.hear(doing, copied).await?.map_err(explain)?);
         let mut rows = Rows::default();
-        while let Some(payload) = copied.next().await {
+        loop {
+            // What is there is taken without a timer.
+            let next = match copied.next().now_or_never() {
+                Some(next) => next,
+                None => self.client.hear(doing, copied.next()).await?,
+            };
+            let Some(payload) = next else { break };
             let payload = payload.map_err(explain)?;
             let count = CopyRows::count(task.format, &payload).map_err(|error| {
                 Error::unavailable("the server sent a copy that cannot be read").because(error)

@@ -37,7 +37,8 @@ use crate::connection::{
     ConnectOptions, CreatedSlot, NewSlot, ReplicationConnection, SqlClient, quote,
 };
 use crate::envelope::{Envelope, Moment};
-use crate::state::{self, Copying, Phase, TableState};
+use crate::slot::verify_server;
+use crate::state::{self, Copying, Phase, SlotState, TableState};
 use crate::tables::Tables;
 
 use copy::{Copied, Copier};
@@ -76,12 +77,20 @@ impl Wave {
     /// A new snapshot, by a slot that ends with the connection.
     ///
     /// # Errors
-    /// When the server gives none.
-    pub(crate) async fn open(options: &ConnectOptions, slot: &str) -> Result<Wave> {
+    /// When the server gives none, or is not the one that `known` says, on its timeline.
+    pub(crate) async fn open(
+        options: &ConnectOptions,
+        slot: &str,
+        known: Option<SlotState>,
+    ) -> Result<Wave> {
         let options = options.clone();
         let prefix = slot[..slot.len().min(40)].to_owned(); // names of slots are ASCII
         blocking(move |waker| {
             let mut holder = ReplicationConnection::connect(&options, waker)?;
+            if let Some(known) = known {
+                let identity = holder.identify_system()?;
+                verify_server(&identity, &known, None, known.created_lsn)?;
+            }
             // The server's own process: in a container ours has the same number after each start, and
             // the session of the one before may still be there.
             let name = format!("{prefix}_copy_{}", holder.process_id());

@@ -20,8 +20,6 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 const CONFIRM_EVERY: Duration = Duration::from_millis(100);
 /// How long one wait for messages takes at most: feedback is looked at in between.
 const RECEIVE_WAIT: Duration = Duration::from_millis(50);
-/// A server that says nothing for this long is taken for gone.
-const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// An idle stream remembers where it is when it has moved this far, or after [`IDLE_EVERY`].
 const IDLE_BYTES: u64 = 1 << 20;
 const IDLE_EVERY: Duration = Duration::from_secs(10);
@@ -115,9 +113,12 @@ impl Session<'_> {
         loop {
             self.receive()?;
             // Right behind a look: while the store had no room we did not listen.
-            if self.copy.silence() > SILENCE_MAX {
-                return Err(Error::unavailable("the server has been silent for 90 s")
-                    .help("check the network between here and the server"));
+            if self.copy.silence() > self.stream.settings.options.silence_max {
+                let seconds = self.copy.silence().as_secs();
+                let what = format!("the server has been silent for {seconds} s");
+                return Err(
+                    Error::unavailable(what).help("check the network between here and the server")
+                );
             }
             self.ship()?;
             self.confirm()?;

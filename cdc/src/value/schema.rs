@@ -21,10 +21,12 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
-    /// `schema.table`, unquoted: the name of its folder, and of its trigger.
+    /// `schema.table`, unquoted: the name of its folder, and of its trigger. The first dot ends the schema:
+    /// one that is part of its name is `%2E`, and a `%` in it `%25`, so that no two tables share a name.
     #[must_use]
     pub fn full_name(&self) -> String {
-        format!("{}.{}", self.namespace, self.name)
+        let namespace = self.namespace.replace('%', "%25").replace('.', "%2E");
+        format!("{namespace}.{}", self.name)
     }
 
     /// True when some columns identify a row; else the whole row does.

@@ -3,7 +3,9 @@
 //! A table's directory is its trigger's name (`schema.table`) with every byte outside
 //! `A-Z a-z 0-9 _ . - $` written as `%` and two hex digits, and so a leading `.` or `_`, which readers
 //! take for "hidden": no name leads out of the folder, none meets `_commits`, and different
-//! triggers have different directories. A name that becomes longer than 200 bytes is cut to 160
+//! triggers have different directories. So are a last `.` and the first letter of what Windows takes for a device
+//! (`con.t`), for lakes that are copied. Names that differ only in case do so on the disk too: a file system
+//! that does not tell them apart is no place for both. A name that becomes longer than 200 bytes is cut to 160
 //! and ends in `~` and 32 hex digits of a hash of the whole.
 //!
 //! A data file is `<first position>-<last position>.parquet`, each in 20 digits.
@@ -27,8 +29,9 @@ const CUT_BYTES: usize = 160;
 pub(super) fn directory(trigger: &str) -> String {
     let mut name = String::with_capacity(trigger.len());
     for (at, byte) in trigger.bytes().enumerate() {
-        let hidden = at == 0 && matches!(byte, b'.' | b'_');
-        if !hidden && (byte.is_ascii_alphanumeric() || b"_.-$".contains(&byte)) {
+        let hidden = at == 0 && (matches!(byte, b'.' | b'_') || is_device(trigger));
+        let lost = at + 1 == trigger.len() && byte == b'.'; // Windows drops it
+        if !hidden && !lost && (byte.is_ascii_alphanumeric() || b"_.-$".contains(&byte)) {
             name.push(char::from(byte));
         } else {
             push_escaped(&mut name, byte);
@@ -39,6 +42,19 @@ pub(super) fn directory(trigger: &str) -> String {
         0 => "%".into(),
         length if length <= DIRECTORY_BYTES_MAX => name,
         _ => cut(&name),
+    }
+}
+
+/// Whether Windows would open a device under this name, whatever follows its first dot.
+fn is_device(name: &str) -> bool {
+    let first = name
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    match first.strip_suffix(|c: char| c.is_ascii_digit() && c != '0') {
+        Some(numbered) => matches!(numbered, "com" | "lpt"),
+        None => matches!(first.as_str(), "con" | "prn" | "aux" | "nul"),
     }
 }
 
@@ -84,6 +100,8 @@ pub(super) fn record(last: Position) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -103,6 +121,51 @@ mod tests {
             "public.za%C5%BC%C3%B3%C5%82%C4%87"
         );
         assert_eq!(directory(""), "%");
+        assert_eq!(directory("a.b."), "a.b%2E");
+        assert_eq!(directory("Con.t"), "%43on.t");
+        assert_eq!(directory("lpt9"), "%6Cpt9");
+        assert_eq!(directory("com0.contents"), "com0.contents");
+    }
+
+    proptest! {
+        /// Whatever a schema and a table are called, their directory is one plain component of a path.
+        #[test]
+        fn the_directory_of_any_name_is_one_component_below_the_folder(name in any_name()) {
+            let made = directory(&name);
+            prop_assert!(made.len() <= DIRECTORY_BYTES_MAX && !made.is_empty());
+            prop_assert!(made.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-$%~".contains(&byte)));
+            prop_assert!(!made.starts_with(['.', '_']) && !made.ends_with('.') && !is_device(&made));
+            let path = std::path::Path::new("/lake").join(&made);
+            prop_assert_eq!(path.parent(), Some(std::path::Path::new("/lake")));
+            prop_assert_eq!(path.file_name(), Some(std::ffi::OsStr::new(&made)));
+        }
+
+        /// Names that differ have directories that do, also near each other.
+        #[test]
+        fn different_names_have_different_directories(name in any_name(), other in any_name(), at in 0_usize..80) {
+            let mut near: Vec<char> = name.chars().collect();
+            if !near.is_empty() {
+                let at = at % near.len();
+                near[at] = if near[at] == 'x' { 'X' } else { 'x' };
+            }
+            for other in [other, near.iter().collect(), directory(&name), format!("{name}.")] {
+                prop_assert_eq!(directory(&name) == directory(&other), name == other, "{:?} {:?}", name, other);
+            }
+        }
+    }
+
+    /// Names as people and attackers choose them.
+    fn any_name() -> impl Strategy<Value = String> {
+        const PIECES: [&str; 18] = [
+            "..", "/", "\\", ".", "%", "%2F", "%00", ":", "~", "con", "NUL", "_commits", "a", "A",
+            "\0", "\n", "ż", "\"",
+        ];
+        let woven = proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..40);
+        prop_oneof![
+            woven.prop_map(|pieces| pieces.concat()),
+            ".{0,130}",
+            "[a-zA-Z_.]{0,130}"
+        ]
     }
 
     #[test]

@@ -79,10 +79,11 @@ fn canonicalise(rows: &mut [Row], types: &[String]) {
     }
 }
 
-/// `schema.table` with both names quoted. The schema has no dot in our tests.
+/// `schema.table` with both names quoted. The first dot ends the schema; those in its name are `%2E`.
 fn qualified(table: &str) -> String {
     let (schema, name) = table.split_once('.').unwrap_or(("public", table));
-    format!("{}.{}", quoted(schema), quoted(name))
+    let schema = schema.replace("%2E", ".").replace("%25", "%");
+    format!("{}.{}", quoted(&schema), quoted(name))
 }
 
 fn quoted(name: &str) -> String {

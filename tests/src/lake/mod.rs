@@ -56,7 +56,7 @@ pub struct Commit {
 pub struct Published {
     /// Path below the lake's root.
     pub path: PathBuf,
-    /// `schema.table`, as Postgres spells the names, without quotes.
+    /// `schema.table`, as Postgres spells the names, without quotes; a dot in the schema's is `%2E`.
     pub table: String,
     /// Rows in the file.
     pub rows: u64,

@@ -50,6 +50,28 @@ impl Cluster {
         options: Options,
     ) -> Result<Cluster, String> {
         let template = template(&home, &account, &binaries)?;
+        let cluster = Cluster::empty(&home, account, binaries)?;
+        cluster.copy(&template)?;
+        cluster.configure(&options)?;
+        Ok(cluster)
+    }
+
+    /// A copy of a running cluster, with a port and a socket of its own. Its slots are not copied.
+    pub(super) fn copy_of(other: &Cluster) -> Result<Cluster, String> {
+        let home = home(&other.account)?;
+        let cluster = Cluster::empty(&home, other.account, other.binaries.clone())?;
+        cluster.copy(&other.data_dir())?;
+        let forget = "rm -rf \"$1\"/pg_replslot/* \"$1\"/postmaster.pid \"$1\"/postmaster.opts";
+        let mut command = cluster.account.command("/bin/sh");
+        run(command
+            .args(["-c", forget, "forget"])
+            .arg(cluster.data_dir()))?;
+        cluster.listen_at_own_places();
+        Ok(cluster)
+    }
+
+    /// The folders of a cluster that is to come.
+    fn empty(home: &Path, account: Account, binaries: Binaries) -> Result<Cluster, String> {
         let name = unique_name();
         let folder = home.join("run").join(&name);
         // A socket's path may have 107 bytes at most, so it is not below a deep work tree.
@@ -59,16 +81,13 @@ impl Cluster {
             account.own(dir)?;
         }
         crate::folder::sign(&folder)?;
-        let cluster = Cluster {
+        Ok(Cluster {
             account,
             binaries,
             folder,
             sockets,
             port: AtomicU16::new(0),
-        };
-        cluster.copy(&template)?;
-        cluster.configure(&options)?;
-        Ok(cluster)
+        })
     }
 
     fn copy(&self, template: &Path) -> Result<(), String> {
@@ -94,16 +113,20 @@ impl Cluster {
         let settings = options.config.iter();
         let settings: Vec<_> = settings.map(|(name, value)| (&**name, &**value)).collect();
         self.append(CONFIG);
+        self.append_config(&settings);
+        self.listen_at_own_places();
+        Ok(())
+    }
+
+    fn listen_at_own_places(&self) {
         self.append(&setting(
             "unix_socket_directories",
             &self.sockets.to_string_lossy(),
         ));
-        self.append_config(&settings);
         self.choose_port();
-        Ok(())
     }
 
-    fn put(&self, name: &str, contents: &[u8]) -> Result<(), String> {
+    pub(super) fn put(&self, name: &str, contents: &[u8]) -> Result<(), String> {
         let path = self.data_dir().join(name);
         let failed = |error| format!("{}: {error}", path.display());
         fs::write(&path, contents).map_err(failed)?;

@@ -21,6 +21,7 @@ pub mod binaries;
 mod cluster;
 mod leaked;
 mod process;
+mod standby;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::db::{Db, Session};
+use crate::folder;
 use binaries::Binaries;
 use cluster::Cluster;
 use process::Process;
@@ -204,6 +208,35 @@ impl Server {
     /// Kills the postmaster with SIGKILL, as the kernel does when memory runs out.
     pub fn kill9(&self) {
         self.end("KILL");
+    }
+
+    /// Kills every process of the server with SIGKILL, as when its container ends.
+    pub fn kill9_all(&self) {
+        for child in self.children() {
+            folder::signal(child, Signal::KILL);
+        }
+        self.kill9(); // before it has done anything about it
+    }
+
+    /// Kills one of its processes with SIGKILL: the postmaster ends all the others and recovers.
+    ///
+    /// # Panics
+    /// When it does not run, or has none to kill.
+    pub fn crash(&self) {
+        let child = self.children().first().copied(); // one that serves no client: it lives long
+        folder::signal(child.expect("a server has processes"), Signal::KILL);
+    }
+
+    /// The postmaster's own processes.
+    fn children(&self) -> Vec<u32> {
+        let Some(postmaster) = self.pid() else {
+            return Vec::new();
+        };
+        let file = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let pids = std::fs::read_to_string(file).unwrap_or_default();
+        pids.split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
     }
 
     fn end(&self, signal: &str) {

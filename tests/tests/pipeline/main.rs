@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod arrange;
+mod canary;
 mod changes;
 mod chaos;
 mod declared;
@@ -14,10 +15,13 @@ mod first_copy;
 mod jobs;
 mod lake_away;
 mod many_rows;
+mod names;
+mod neighbours;
 mod readme;
 mod relay;
 mod refusals;
 mod restarts;
+mod roles;
 mod schema;
 mod slot;
 mod transactions;

@@ -84,9 +84,10 @@ fn named() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Where the modules that README names are.
-const HOMES: [&str; 10] = [
+const HOMES: [&str; 11] = [
     "tests/model",
     "tests/pipeline",
+    "tests/pipeline/neighbours",
     "tests/pipeline/failpoints",
     "../core/src/scheduler/tests",
     "../core/src/scheduler",

@@ -114,10 +114,7 @@ fn pipelines_with_alike_names_leave_each_other_alone() {
 fn a_connection_that_dies_unseen_is_taken_over() {
     let (db, mut pipeline) = arrange("taken_over", TABLE);
     let proxy = blacksmith_tests::proxy::Proxy::before(db.server().port());
-    pipeline.set_url(&db.url().replace(
-        &format!(":{}/", db.server().port()),
-        &format!(":{}/", proxy.port()),
-    ));
+    pipeline.set_url(&proxy.url(&db.program_url(), db.server().port()));
     let program = pipeline.start();
     pipeline.wait_equal(&db, &["public.t"], SOON);
     proxy.cut_clients(); // the server's side stays open, and holds the slot

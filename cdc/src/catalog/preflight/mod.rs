@@ -15,7 +15,11 @@ use server::check_settings;
 use slot::check_slot;
 use tables::check_tables;
 
-use crate::connection::{ConnectOptions, ReplicationConnection, SqlClient, SystemIdentity, Waker};
+use crate::connection::quote::identifier;
+use crate::connection::{
+    ConnectOptions, During, Refusal, ReplicationConnection, SqlClient, SystemIdentity, Waker,
+    refusal_of,
+};
 
 /// What a source asks of the server.
 #[derive(Debug, Clone)]
@@ -37,7 +41,7 @@ pub async fn preflight(asked: &Asked<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let client = match SqlClient::connect(asked.options).await {
         Ok(client) => client,
-        Err(error) => return vec![refused(&error)],
+        Err(error) => return vec![not_let_in(&error, asked.options)],
     };
     let place = client.place();
     findings.push(good(format!(
@@ -46,7 +50,7 @@ pub async fn preflight(asked: &Asked<'_>) -> Vec<Finding> {
     )));
     match identify(asked.options).await {
         Ok(identity) => check_identity(&client, asked, &identity, &mut findings).await,
-        Err(error) => findings.push(refused(&error)),
+        Err(error) => findings.push(not_let_in(&error, asked.options)),
     }
     if let Err(error) = check_settings(&client, &mut findings).await {
         findings.push(refused(&error));
@@ -100,6 +104,24 @@ fn refused(error: &Error) -> Finding {
         what,
         fix,
     }
+}
+
+/// An error at login; where a grant is missing, exactly that one.
+fn not_let_in(error: &Error, options: &ConnectOptions) -> Finding {
+    let (role, database) = (identifier(&options.user), identifier(&options.database));
+    let mut finding = refused(error);
+    match refusal_of(error, During::Login) {
+        Some(Refusal::NoReplicationRole) => {
+            finding.fix = Some(format!(
+                "as a superuser: ALTER ROLE {role} REPLICATION (on a managed service, grant its replication role, such as rds_replication)"
+            ));
+        }
+        Some(Refusal::MissingPrivilege) => {
+            finding.fix = Some(format!("GRANT CONNECT ON DATABASE {database} TO {role}"));
+        }
+        _ => {}
+    }
+    finding
 }
 
 /// Logs in for replication, which only a role that may replicate can.

@@ -44,9 +44,9 @@ pub(super) async fn check_tables(
         .collect();
     match &publication {
         Some(publication) => judge_publication(publication, &wanted, findings),
-        None => may_create(client, asked.publication, &wanted, findings).await?,
+        None => may_create(client, asked, &wanted, findings).await?,
     }
-    check_rights(client, &wanted, findings).await
+    check_rights(client, &asked.options.user, &wanted, findings).await
 }
 
 fn judge_publication(
@@ -98,36 +98,32 @@ fn judge_publication(
 
 async fn may_create(
     client: &SqlClient,
-    name: &str,
+    asked: &Asked<'_>,
     wanted: &[&TableInfo],
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
+    let name = asked.publication;
     let published = wanted.iter().filter(|table| obstacle(table).is_none());
     let (oids, names): (Vec<u32>, Vec<String>) =
         published.map(|table| (table.oid, table.quoted())).unzip();
-    let sql = "select has_database_privilege(current_database(), 'create'),
-                      array(select c.oid from pg_class c where c.oid = any($1::oid[])
-                            and not pg_has_role(c.relowner, 'usage'))";
-    let rows = client
-        .query("reading our privileges", sql, &[&oids])
-        .await?;
-    let Some(row) = rows.first() else {
-        return Ok(());
-    };
-    let foreign: Vec<u32> = row.get(1);
+    let grants = grants_to_create(client, asked, &oids).await?;
     if names.is_empty() {
         findings.push(problem(
             format!("publication {name:?} does not exist, and no table can be put into it"),
             "mend one of the tables that are left out, or correct `tables`",
         ));
-    } else if row.get(0) && foreign.is_empty() {
+    } else if grants.is_empty() {
         findings.push(good(format!(
             "publication {name:?} does not exist yet and will be created"
         )));
     } else {
         findings.push(problem(
             format!("publication {name:?} does not exist, and this role may not create it (it must own the tables, and have CREATE on the database)"),
-            format!("as their owner or a superuser, run: {}", creation(name, &names)),
+            format!(
+                "{}; or, as the tables' owner or a superuser, run: {}",
+                grants.join("; "),
+                creation(name, &names)
+            ),
         ));
     }
     for table in wanted {
@@ -141,14 +137,42 @@ async fn may_create(
     Ok(())
 }
 
+/// What has to be granted before this role may create a publication of these tables.
+async fn grants_to_create(
+    client: &SqlClient,
+    asked: &Asked<'_>,
+    oids: &[u32],
+) -> Result<Vec<String>> {
+    let sql = "select has_database_privilege(current_database(), 'create'),
+                      array(select distinct pg_get_userbyid(c.relowner)::text from pg_class c
+                            where c.oid = any($1::oid[]) and not pg_has_role(c.relowner, 'usage') order by 1)";
+    let rows = client
+        .query("reading our privileges", sql, &[&oids])
+        .await?;
+    let role = identifier(&asked.options.user);
+    let mut grants = Vec::new();
+    for row in rows {
+        let (creates, owners): (bool, Vec<String>) = (row.get(0), row.get(1));
+        if !creates {
+            let database = identifier(&asked.options.database);
+            grants.push(format!("GRANT CREATE ON DATABASE {database} TO {role}"));
+        }
+        let owners = owners.iter().map(|owner| identifier(owner));
+        grants.extend(owners.map(|owner| format!("GRANT {owner} TO {role}")));
+    }
+    Ok(grants)
+}
+
 /// What the snapshot needs: to read every row of every table.
 async fn check_rights(
     client: &SqlClient,
+    role: &str,
     wanted: &[&TableInfo],
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let oids: Vec<u32> = wanted.iter().map(|table| table.oid).collect();
-    let sql = "select c.oid, has_table_privilege(c.oid, 'select') and has_schema_privilege(c.relnamespace, 'usage'),
+    let role = identifier(role);
+    let sql = "select c.oid, has_schema_privilege(c.relnamespace, 'usage'), has_table_privilege(c.oid, 'select'),
                       row_security_active(c.oid)
                from pg_class c where c.oid = any($1::oid[])";
     // Row security counts as inactive in a session that has turned it off, as ours do: ask with it on.
@@ -160,24 +184,34 @@ async fn check_rights(
         .execute("reading our privileges", "set row_security = off")
         .await?;
     for row in rows? {
-        let (oid, readable, filtered): (u32, bool, bool) = (row.get(0), row.get(1), row.get(2));
+        let (oid, usable, readable): (u32, bool, bool) = (row.get(0), row.get(1), row.get(2));
+        let filtered: bool = row.get(3);
         let Some(table) = wanted.iter().find(|table| table.oid == oid) else {
             continue;
         };
         let quoted = table.quoted();
-        if !readable {
+        let namespace = identifier(&table.namespace);
+        let grants = [
+            (
+                usable,
+                format!("GRANT USAGE ON SCHEMA {namespace} TO {role}"),
+            ),
+            (readable, format!("GRANT SELECT ON {quoted} TO {role}")),
+        ];
+        let missing = grants.into_iter().filter(|(granted, _)| !granted);
+        let missing: Vec<String> = missing.map(|(_, grant)| grant).collect();
+        if !missing.is_empty() {
             findings.push(problem(
                 format!("{quoted} cannot be read by this role"),
-                format!(
-                    "GRANT USAGE ON SCHEMA {} TO role; GRANT SELECT ON {quoted} TO role",
-                    identifier(&table.namespace)
-                ),
+                missing.join("; "),
             ));
         }
         if filtered {
             findings.push(problem(
                 format!("row security hides rows of {quoted} from this role"),
-                "ALTER ROLE role BYPASSRLS, or let the owner of the table run the pipeline",
+                format!(
+                    "ALTER ROLE {role} BYPASSRLS, or let the owner of the table run the pipeline"
+                ),
             ));
         }
         if table.identity == Identity::Full {

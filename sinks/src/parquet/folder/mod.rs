@@ -22,7 +22,7 @@ mod local;
 #[cfg(test)]
 pub(super) mod memory;
 #[cfg(any(test, feature = "object-store"))]
-mod object;
+pub(super) mod object;
 #[cfg(feature = "object-store")]
 mod remote;
 #[cfg(any(test, feature = "object-store"))]

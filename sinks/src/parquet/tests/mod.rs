@@ -5,6 +5,7 @@ mod bounds;
 mod documents;
 mod interrupted;
 mod layout;
+mod object_store;
 mod standing;
 
 use arrange::*;
