@@ -231,6 +231,7 @@ fn salvage(settings: &Settings, output: Output) -> Result<ExitCode> {
 }
 
 fn write_salvage(found: &Salvage, out: &mut dyn Write) -> io::Result<()> {
+    write_lost(found.lost_before(), out)?;
     write_damages(&found.damages, out)?;
     match &found.saved_to {
         None => writeln!(out, "sound; nothing was changed"),
@@ -248,6 +249,7 @@ fn write_salvage(found: &Salvage, out: &mut dyn Write) -> io::Result<()> {
 fn salvaged(found: &Salvage) -> Value {
     json!({
         "lost": found.lost().map(Span::len).sum::<u64>(),
+        "lost_before": found.lost_before().map(|lost| span(&lost)).collect::<Vec<_>>(),
         "events": found.positions,
         "records": found.frames,
         "saved_to": found.saved_to,
@@ -274,12 +276,7 @@ fn write_verification(found: &Verification, out: &mut dyn Write) -> io::Result<(
             torn.path.display()
         )?;
     }
-    for lost in &found.lost {
-        writeln!(
-            out,
-            "positions {lost} were lost before, and given up by a salvage"
-        )?;
-    }
+    write_lost(found.lost.iter().copied(), out)?;
     write_damages(&found.damages, out)?;
     writeln!(
         out,
@@ -290,6 +287,16 @@ fn write_verification(found: &Verification, out: &mut dyn Write) -> io::Result<(
             "not sound"
         }
     )
+}
+
+fn write_lost(spans: impl Iterator<Item = Span>, out: &mut dyn Write) -> io::Result<()> {
+    for lost in spans {
+        writeln!(
+            out,
+            "positions {lost} were lost before, and given up by a salvage"
+        )?;
+    }
+    Ok(())
 }
 
 fn write_damages(damages: &[Damage], out: &mut dyn Write) -> io::Result<()> {
@@ -315,11 +322,14 @@ fn damage(damage: &Damage) -> Value {
     })
 }
 
+fn span(span: &Span) -> Value {
+    json!({ "first": span.first.0, "last": span.last.0 })
+}
+
 fn verification(found: &Verification) -> Value {
-    let lost = |lost: &Span| json!({ "first": lost.first.0, "last": lost.last.0 });
     json!({
         "sound": found.is_sound(),
-        "lost": found.lost.iter().map(lost).collect::<Vec<_>>(),
+        "lost": found.lost.iter().map(span).collect::<Vec<_>>(),
         "segments": found.segments,
         "records": found.frames,
         "events": found.positions,

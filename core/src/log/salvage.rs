@@ -36,6 +36,7 @@ use crate::log::verify::{Damage, check_staged};
 use crate::log::walk::{Found, Walk, Window, unreadable};
 use crate::log::{LogOptions, SyncMode};
 use crate::position::{Position, Span};
+use crate::spans::Spans;
 use patch::{Mark, Patcher};
 
 /// What salvaging found and did.
@@ -60,6 +61,13 @@ impl Salvage {
     pub fn lost(&self) -> impl Iterator<Item = Span> {
         let spans = self.damages.iter().map(|damage| damage.span);
         spans.filter(|span| !span.is_empty())
+    }
+
+    /// The positions that earlier salvages gave up, in order.
+    pub fn lost_before(&self) -> impl Iterator<Item = Span> {
+        let lost: Spans = self.lost().collect();
+        let given_up = self.given_up.iter().copied();
+        given_up.filter(move |span| !lost.intersects(*span))
     }
 }
 
@@ -210,7 +218,8 @@ impl<F: Fold> Saving<F> {
             .walk
             .chain
             .is_none_or(|chain| chain == next.header.chain);
-        if chains && mark.next == next.header.first {
+        let meets = mark.offset == next.header.previous_end;
+        if chains && meets && mark.next == next.header.first {
             return Ok(());
         }
         if mark.next > next.header.first {
@@ -341,8 +350,12 @@ impl<F: Fold> Saving<F> {
                     return Ok(false);
                 }
                 let behind = rest.following().map(|header| (header.offset, header.first));
-                let least = course.walk.offset + HEADER_BYTES as u64;
-                let end = (course.walk.limit.max(least), course.after.unwrap_or(first));
+                let room = course.walk.limit.saturating_sub(course.walk.offset);
+                if behind.is_none() && room < HEADER_BYTES as u64 {
+                    // No frame was ever here, and none that says so has room.
+                    return Ok(false);
+                }
+                let end = (course.walk.limit, course.after.unwrap_or(first));
                 let (end, until) = behind.unwrap_or(end);
                 (end, until.max(first), what)
             }

@@ -65,4 +65,5 @@ fn a_damaged_store_is_refused_and_salvage_keeps_every_other_event_and_says_what_
     assert_eq!(house.jobs("succeeded").len(), 4);
     let again = &house.listed(&["store", "repair", "--salvage"])[0];
     assert_eq!(again["lost"], 0, "there is nothing to do: {again}");
+    assert_eq!(again["lost_before"], verified["lost"], "{again}");
 }
