@@ -4,10 +4,10 @@
 //! again, without somebody having asked for it.
 
 use blacksmith_core::door::Door;
-use blacksmith_core::error::{Error, Result};
+use blacksmith_core::error::{Error, Kind, Result};
 
 use crate::catalog::{SlotInfo, find_slot, take_over_slot};
-use crate::connection::{Lsn, SqlClient, SystemIdentity};
+use crate::connection::{Lsn, SqlClient, SystemIdentity, server_error};
 use crate::state::{self, SlotState};
 use crate::stream::StreamSettings;
 use crate::tables::remember;
@@ -67,17 +67,22 @@ fn verify_system(system_id: &str, known: &SlotState) -> Result<()> {
 
 /// Whether an SQL connection has reached the cluster that the store was filled from. What the stream has seen of
 /// its server says nothing about this one: an address, or several hosts in the URL, may lead to different servers.
+/// A server that tells its number only on replication connections is taken at the stream's word.
 ///
 /// # Errors
-/// `Refused` when it is another cluster, or what the server says when it cannot be asked.
+/// `Refused` when it is another cluster; a lost connection.
 pub(crate) async fn verify_client(client: &SqlClient, door: &Door) -> Result<()> {
     let Some(known) = state::slot(door)? else {
         return Ok(());
     };
     let sql = "select system_identifier::text from pg_control_system()";
-    let rows = client.query("identifying the server", sql, &[]).await?;
-    rows.first()
-        .map_or(Ok(()), |row| verify_system(row.get(0), &known))
+    match client.query("identifying the server", sql, &[]).await {
+        Ok(rows) => rows
+            .first()
+            .map_or(Ok(()), |row| verify_system(row.get(0), &known)),
+        Err(error) if server_error(&error).is_some() && error.kind() == Kind::Refused => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Looks whether the slot can serve everything from `resume` on.

@@ -247,7 +247,6 @@ impl Changes {
                 }
                 first.wave.release();
             }
-            self.wait_for_stream(stop).await;
             let mut retry = Retry::new(stop, &self.options.name, "copying tables");
             while retry
                 .attempt(Box::pin(self.look_and_copy(tables, copier)))
@@ -269,18 +268,16 @@ impl Changes {
         }
     }
 
-    /// Waits until the stream runs, which has looked whether this is still the server that we know, or until
-    /// stopped: a server that it will refuse must not change what we know of tables.
-    async fn wait_for_stream(&self, stop: &CancellationToken) {
+    /// Waits until the stream runs, which has looked whether this is still the server that we know: one that it
+    /// will refuse must not change what we know of tables.
+    async fn wait_for_stream(&self) {
         while !self.gauge.connected.load(Ordering::Relaxed) {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(STREAM_LOOK_EVERY) => {}
-            }
+            tokio::time::sleep(STREAM_LOOK_EVERY).await;
         }
     }
 
     async fn look_and_copy(&self, tables: &Tables, copier: &Snapshots) -> Result<()> {
+        self.wait_for_stream().await;
         self.reconcile(tables, &copier.door).await?;
         self.copy_missing(tables, copier).await
     }

@@ -159,3 +159,28 @@ impl TypeKind {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(namespace: &str, name: &str) -> String {
+        let schema = TableSchema {
+            oid: 1,
+            namespace: namespace.into(),
+            name: name.into(),
+            identity: Identity::Default,
+            version: 1,
+            columns: Vec::new(),
+        };
+        schema.full_name()
+    }
+
+    #[test]
+    fn no_two_tables_share_a_name_and_plain_ones_are_as_people_write_them() {
+        assert_eq!(named("public", "Order.Lines 50%"), "public.Order.Lines 50%");
+        assert_eq!(named("a.b", "c"), "a%2Eb.c");
+        assert_eq!(named("a%2Eb", "c"), "a%252Eb.c");
+        assert_eq!(named("a", "b.c"), "a.b.c");
+    }
+}

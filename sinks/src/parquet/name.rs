@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_the_folder_or_hides() {
         assert_eq!(directory("../../etc.passwd"), "%2E.%2F..%2Fetc.passwd");
-        assert_eq!(directory(".."), "%2E.");
+        assert_eq!(directory(".."), "%2E%2E");
         assert_eq!(directory("_commits"), "%5Fcommits");
         assert_eq!(directory("a\\b.c d\0"), "a%5Cb.c%20d%00");
         assert_eq!(

@@ -65,6 +65,7 @@ fn a_role_that_may_not_replicate_is_told_what_it_lacks() {
 fn mistakes_in_the_configuration_are_told_all_at_once_with_exit_code_78() {
     let (_db, mut pipeline) = arrange("mistakes", "");
     pipeline.set("sources.shop", "snapshto", "\"initial\"");
+    pipeline.set("sources.shop", "silence_timeout", "\"1s\"");
     pipeline.set(
         "destinations.lake",
         "schedule",
@@ -72,7 +73,14 @@ fn mistakes_in_the_configuration_are_told_all_at_once_with_exit_code_78() {
     );
     pipeline.set("store", "path", "\"${NO_SUCH_VARIABLE:?say where}\"");
     let said = refused(&pipeline, &["check"], Some(78));
-    for word in ["snapshto", "snapshot", "@every never", "say where"] {
+    for word in [
+        "snapshto",
+        "snapshot",
+        "silence_timeout",
+        "5s to 1h",
+        "@every never",
+        "say where",
+    ] {
         assert!(said.contains(word), "nothing about {word}:\n{said}");
     }
 }

@@ -10,7 +10,7 @@ use blacksmith_tests::wait;
 use blacksmith_tests::workload::Workload;
 
 use super::writer::{SQL, TABLES, Writer};
-use crate::arrange::{options, server};
+use crate::arrange::{SOON, arrange, options, server};
 
 /// How long it may take until everything is there: pauses between attempts grow to 30 s.
 const LATER: Duration = Duration::from_secs(120);
@@ -81,6 +81,10 @@ fn a_walsender_ended_five_times_a_second_under_a_workload_costs_nothing() {
     workload.create(&db);
     let pipeline = Pipeline::new(&db);
     let mut program = pipeline.start();
+    wait::until(SOON, "the stream to begin", || {
+        let begun = "\"message\":\"streaming\"";
+        pipeline.said().contains(begun).then_some(())
+    });
     let written = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -100,17 +104,60 @@ fn a_walsender_ended_five_times_a_second_under_a_workload_costs_nothing() {
     pipeline.assert_equal(&db, &tables);
 }
 
-/// Ends every walsender of the database five times a second, for six seconds and until `written`; how many.
+/// Ends every walsender of the database five times a second, until `written` and enough of them were there; how many.
+/// The program comes back after pauses that grow while it gets nowhere.
 fn end_walsenders(db: &Db, written: &AtomicBool) -> u64 {
     let mut session = db.session();
     let mut ended = 0;
-    let mut turns = 0;
-    while turns < 30 || !written.load(Ordering::SeqCst) {
+    for _ in 0..300 {
         wait::poll(Duration::from_millis(200), || None::<()>);
         let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                    where backend_type = 'walsender' and datname = current_database()";
         ended += session.value(sql).parse::<u64>().unwrap();
-        turns += 1;
+        if ended >= 15 && written.load(Ordering::SeqCst) {
+            break;
+        }
     }
     ended
+}
+
+/// Another cluster at the same address, whose replication connections are all taken, so that the stream cannot even
+/// see that it is another: until it can, nothing that is known of tables may change, and nothing may be copied.
+#[test]
+fn a_server_that_the_stream_has_not_verified_changes_nothing_that_is_known_of_tables() {
+    let (db, mut pipeline) = arrange("verified", SQL);
+    pipeline.catch_up();
+    let stranger = Server::start(options().set("max_wal_senders", "0"));
+    let create = format!("create database {}", db.name());
+    stranger.existing("postgres").execute(&create);
+    let namesake = stranger.existing(db.name());
+    namesake.execute(
+        "create table other (id int primary key); insert into other values (1);
+         create publication blacksmith for table other",
+    );
+    pipeline.set_url(&namesake.url());
+    let said_before = pipeline.said().len();
+    let program = pipeline.start();
+    wait::until(SOON, "the stream to be interrupted some times", || {
+        let said = pipeline.said()[said_before..].to_owned();
+        (said
+            .matches("all replication connections of the server are taken")
+            .count()
+            >= 4)
+            .then_some(())
+    });
+    assert!(program.terminate().success());
+    let said = pipeline.said()[said_before..].to_owned();
+    for word in [
+        "table found in the publication",
+        "left the publication",
+        "table described",
+    ] {
+        assert!(!said.contains(word), "{word}:\n{said}");
+    }
+    pipeline.set_url(&db.program_url());
+    db.execute("insert into b values (100001, 'at home again')");
+    pipeline.catch_up();
+    pipeline.assert_equal(&db, &TABLES);
+    assert_eq!(pipeline.lake().rows(), 25_001, "nothing was copied again");
 }
