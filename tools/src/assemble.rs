@@ -214,6 +214,7 @@ fn open_log(
     let options = LogOptions {
         recent_bytes_max: usize::try_from(recent_bytes).unwrap_or(usize::MAX),
         segment_bytes: settings.segment_bytes,
+        reserve_bytes: settings.reserve_bytes,
         sync: if settings.sync {
             SyncMode::Always
         } else {

@@ -83,6 +83,7 @@ pub(crate) fn own(settings: &Settings) -> Result<LogStore> {
     LogStore::open_read_only(folder)?;
     let options = log::LogOptions {
         segment_bytes: settings.store.segment_bytes,
+        reserve_bytes: settings.store.reserve_bytes,
         ..log::LogOptions::default()
     };
     let retention = log::Retention::default();

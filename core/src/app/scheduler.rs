@@ -22,6 +22,8 @@ use crate::store::{Purge, Purged, Store};
 
 /// How often settled segments are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(30);
+/// How often while the store's disk is full.
+const RETENTION_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// The scheduler, running. Dropping it drops the loads in hand, as a crash would.
 #[derive(Debug)]
@@ -219,7 +221,7 @@ async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>, purges: Vec<(Inter
         .map(|(interval, policy)| (Slots::after(&interval, begin), policy))
         .collect();
     loop {
-        tokio::time::sleep(RETENTION_EVERY).await;
+        retention_due(store.as_ref()).await;
         for (slots, policy) in &mut purges {
             if slots.take(Now::of(&*clock)).is_some() {
                 purge(&store, policy.clone(), clock.now()).await;
@@ -234,6 +236,17 @@ async fn retain(store: Arc<dyn Store>, clock: Arc<dyn Clock>, purges: Vec<(Inter
                 tracing::error!(error = %error.report(), "cannot drop settled events");
             }
             Err(error) => tracing::error!(%error, "retention panicked"),
+        }
+    }
+}
+
+/// Waits until it is time to look what may be dropped: soon when the disk is full.
+async fn retention_due(store: &dyn Store) {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < RETENTION_EVERY {
+        tokio::time::sleep(RETENTION_WHEN_FULL).await;
+        if store.is_short() {
+            return;
         }
     }
 }

@@ -60,6 +60,9 @@ impl Watched {
         if let Err(error) = durable.wait_past(Position::MAX, Duration::ZERO) {
             reasons.push(Reason::new(["store"], error.report()));
         }
+        if self.store.is_short() {
+            reasons.push(Reason::new(["store"], DISK_FULL));
+        }
         for source in &self.sources {
             let phase = source.progress().phase;
             if NOT_CONNECTED.contains(&phase.as_str()) {
@@ -109,6 +112,9 @@ impl Watched {
         ] {
             page.gauge(name, help, &[], value.0 as f64);
         }
+        let help = "1 while the store's disk is full and sources wait.";
+        let short = f64::from(u8::from(self.store.is_short()));
+        page.gauge("blacksmith_store_disk_full", help, &[], short);
         for source in &self.sources {
             expose_source(source.as_ref(), page);
         }
@@ -171,6 +177,10 @@ fn expose_action(own: &Standing, now: Timestamp, page: &mut Exposition) {
         waited.as_secs_f64(),
     );
 }
+
+/// What is said while sources wait for room.
+const DISK_FULL: &str =
+    "the disk is full: nothing new is taken until there is room; free some space";
 
 /// What a source says it does while it has no connection.
 const NOT_CONNECTED: [&str; 2] = ["connecting", "reconnecting"];

@@ -15,6 +15,7 @@ use crate::log::durable::Fence;
 use crate::log::frame::{
     HEADER_BYTES, Header, KIND_SNAPSHOT, KIND_SNAPSHOT_PIECE, checksum, padding,
 };
+use crate::log::reserve::{Room, insist};
 use crate::log::segment::{Name, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::log::snapshot::Snapshot;
 use crate::position::Position;
@@ -102,6 +103,7 @@ impl fmt::Debug for Active {
 #[derive(Debug)]
 pub(super) struct Birth<'a> {
     pub(super) disk: &'a dyn Disk,
+    pub(super) room: &'a dyn Room,
     pub(super) dir: &'a Path,
     pub(super) header: SegmentHeader,
     pub(super) snapshot: Snapshot,
@@ -123,7 +125,7 @@ impl Birth<'_> {
             None => (Name::New(id).path(self.dir), Access::Create),
         };
         let path = Name::Segment(id).path(self.dir);
-        let file = self.disk.open(&old, access);
+        let file = insist(self.room, || self.disk.open(&old, access));
         let file = file.map_err(|error| failed("open", &old, &error))?;
         let file_bytes = file.bytes().map_err(|error| failed("stat", &old, &error))?;
         let mut active = Active {
@@ -148,9 +150,9 @@ impl Birth<'_> {
             active.mark(KIND_SNAPSHOT_PIECE, self.header.first, piece);
         }
         active.mark(KIND_SNAPSHOT, self.header.first, rest);
-        active.flush()?;
+        active.flush(self.room)?;
         failpoint!(SegmentWritten?);
-        let renamed = self.disk.rename(&old, &path);
+        let renamed = insist(self.room, || self.disk.rename(&old, &path));
         renamed.map_err(|error| failed("rename", &old, &error))?;
         failpoint!(SegmentRenamed?);
         let synced = self.disk.sync_dir(self.dir);
@@ -199,11 +201,11 @@ impl Active {
     }
 
     /// Writes the batch and syncs it.
-    pub(super) fn flush(&mut self) -> Result<(), Fence> {
+    pub(super) fn flush(&mut self, room: &dyn Room) -> Result<(), Fence> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.write()?;
+        self.write(room)?;
         failpoint!(LogWritten?);
         self.sync_file()?;
         self.durable = self.offset;
@@ -211,7 +213,7 @@ impl Active {
     }
 
     /// Writes the batch, and zeros behind it where they are due.
-    pub(super) fn write(&mut self) -> Result<(), Fence> {
+    pub(super) fn write(&mut self, room: &dyn Room) -> Result<(), Fence> {
         let target = self.zero_target();
         let mut parts = self.batch.slices();
         let mut end = self.offset;
@@ -221,7 +223,8 @@ impl Active {
             parts.push(zeros);
             end += zeros.len() as u64;
         }
-        write_all(self.file.as_ref(), &parts, self.durable)
+        // Nothing of it was promised, so on a full disk the same bytes may be written to the same place again.
+        insist(room, || write_all(self.file.as_ref(), &parts, self.durable))
             .map_err(|error| failed("write", &self.path, &error))?;
         self.file_bytes = self.file_bytes.max(end);
         self.batch.clear();

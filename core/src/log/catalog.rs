@@ -1,7 +1,7 @@
 //! What is on disk and shared by everyone: segments, staged files, watermark, queue.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::log::disk::Disk;
 use crate::log::durable::{Durable, lock};
 use crate::log::hopper::Hopper;
+use crate::log::reserve::Reserve;
 use crate::log::segment::{Name, SegmentHeader};
 use crate::position::{Position, Span};
 
@@ -111,6 +112,9 @@ pub(super) struct Shared {
     pub(super) hopper: Hopper,
     pub(super) durable: Durable,
     pub(super) next_stage: AtomicU64,
+    pub(super) reserve: Arc<Reserve>,
+    /// How many dropped segments are kept to be written over.
+    pub(super) spare_segments: usize,
 }
 
 /// A segment, for people and for retention.
@@ -131,6 +135,27 @@ pub struct SegmentInfo {
 }
 
 impl Shared {
+    /// For readers of a log that is not written.
+    pub(super) fn read_only(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: u64,
+        catalog: Catalog,
+        durable: Durable,
+    ) -> Shared {
+        Shared {
+            reserve: Arc::new(Reserve::of(dir, Arc::clone(&disk), 0)),
+            disk,
+            dir: dir.to_owned(),
+            store,
+            catalog: Mutex::new(catalog),
+            hopper: Hopper::new(0),
+            durable,
+            next_stage: AtomicU64::new(0),
+            spare_segments: 0,
+        }
+    }
+
     /// All segments, oldest first.
     pub(super) fn segments(&self) -> Vec<SegmentInfo> {
         let catalog = lock(&self.catalog);

@@ -84,6 +84,15 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// Sets room for the first `bytes` bytes aside, which extends the file with zeros; false where the system
+    /// cannot.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn allocate(&self, bytes: u64) -> io::Result<bool> {
+        _ = bytes;
+        Ok(false)
+    }
     /// The length in bytes.
     ///
     /// # Errors
@@ -241,6 +250,16 @@ impl DiskFile for SystemFile {
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<bool> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn bytes(&self) -> io::Result<u64> {

@@ -238,6 +238,29 @@ impl Hopper {
         }
     }
 
+    /// What waits to be retired, ahead of its turn: it waits for nothing that was accepted before it.
+    pub(super) fn take_retired(&self) -> Vec<Retire> {
+        let mut state = lock(&self.state);
+        let mut retired = Vec::new();
+        for work in std::mem::take(&mut state.work) {
+            match work {
+                Work::Retire(retire) => retired.push(retire),
+                other => state.work.push(other),
+            }
+        }
+        retired
+    }
+
+    /// Waits for `timeout`, or until the log is closed; whether it is.
+    pub(super) fn is_closed_within(&self, timeout: Duration) -> bool {
+        let state = lock(&self.state);
+        let waited = self
+            .left
+            .wait_timeout_while(state, timeout, |state| state.fence.is_none());
+        let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.fence.is_some()
+    }
+
     /// Gives back the room of `bytes` that were written.
     pub(super) fn release(&self, bytes: usize) {
         let mut state = lock(&self.state);

@@ -244,6 +244,13 @@ impl<F: Fold> Log<F> {
         look(&sequencer.fold, sequencer.segment)
     }
 
+    /// Whether the disk was full and there is no room for the reserve yet: whoever owns the log should accept
+    /// nothing from outside now.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.0.shared.reserve.is_short()
+    }
+
     /// The next position to be given.
     #[must_use]
     pub fn next_position(&self) -> Position {
@@ -370,6 +377,7 @@ impl<F: Fold> Log<F> {
             sequencer.segment = roll.id;
             sequencer.fill_bytes = *fill_bytes;
             sequencer.room_bytes = *room_bytes;
+            sequencer.staged_bytes = 0;
         }
         sequencer.count(&accepted, frame_bytes);
         if let Some(stage) = stage {

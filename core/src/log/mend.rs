@@ -11,6 +11,7 @@ use crate::log::active::failed;
 use crate::log::catalog::Catalog;
 use crate::log::disk::{Access, Disk, DiskFile, read_full, write_all};
 use crate::log::durable::Fence;
+use crate::log::reserve::{Room, insist};
 use crate::log::scan::Scanned;
 use crate::log::segment::{Name, stage_dir};
 use crate::log::snapshot::StageTable;
@@ -68,7 +69,7 @@ pub(super) fn check_stages(
 
 /// Removes the torn tail, and writes what nobody vouches for once more: it may be in the page cache
 /// only, marked as written by a sync that failed.
-pub(super) fn mend(last: &Surveyed, scanned: &Scanned) -> Result<()> {
+pub(super) fn mend(last: &Surveyed, scanned: &Scanned, room: &dyn Room) -> Result<()> {
     const STEP_BYTES: u64 = 1 << 20;
     let file: &dyn DiskFile = scanned.file.as_ref();
     let unwritable = |error| unavailable(&failed("write", &last.path, &error));
@@ -78,14 +79,16 @@ pub(super) fn mend(last: &Surveyed, scanned: &Scanned) -> Result<()> {
         let mut bytes = vec![0; len as usize];
         let read = read_full(file, &mut bytes, at);
         let read = read.map_err(|error| unreadable(&last.path, error))?;
-        write_all(file, &[bytes.get(..read).unwrap_or_default()], at).map_err(unwritable)?;
+        let bytes = bytes.get(..read).unwrap_or_default();
+        insist(room, || write_all(file, &[bytes], at)).map_err(unwritable)?;
         at += len;
     }
     let torn_end = scanned.end + scanned.torn_bytes;
     let zeros = Bytes::from(vec![0; STEP_BYTES.min(scanned.torn_bytes) as usize]);
     while at < torn_end {
         let len = (torn_end - at).min(STEP_BYTES) as usize;
-        write_all(file, &[zeros.get(..len).unwrap_or_default()], at).map_err(unwritable)?;
+        let zeros = zeros.get(..len).unwrap_or_default();
+        insist(room, || write_all(file, &[zeros], at)).map_err(unwritable)?;
         at += len as u64;
     }
     file.sync()

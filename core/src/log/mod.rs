@@ -19,6 +19,7 @@
 //! ```text
 //! <dir>/LOCK                          held (flock) by the one process that writes; names it
 //! <dir>/00000000000000000007.seg      segments: 4 KiB of header (segment.rs), then frames (frame.rs)
+//! <dir>/RESERVE                       zeros, for the day that the disk is full (reserve.rs)
 //! <dir>/00000000000000000003.spare    a dropped segment, to be written over
 //! <dir>/staged/00000000000000000002.stage   chunks of one transaction (stage.rs)
 //! ```
@@ -49,6 +50,9 @@
 //! The first error of a write, sync, create, rename or remove stops the log ([`AppendError::Fenced`],
 //! [`Kind::Stopped`](crate::error::Kind::Stopped)): nothing more is accepted or acknowledged, nothing is retried. Open it again to go on.
 //!
+//! A disk without room is the exception (`reserve.rs`): the reserve goes, the same bytes are written to the same
+//! place once more, and the log [is short](Log::is_short) of it until there is room again.
+//!
 //! # Limits
 //!
 //! | what | limit |
@@ -73,6 +77,7 @@ mod walk;
 mod accepted;
 mod hopper;
 mod batch;
+mod reserve;
 mod snapshot;
 mod catalog;
 mod active;
@@ -148,6 +153,9 @@ pub struct LogOptions {
     pub sync: SyncMode,
     /// How many dropped segments are kept to be written over. Default 1.
     pub spare_segments: usize,
+    /// Bytes set aside for the day that the disk is full: what was accepted then, and what lanes say of their
+    /// jobs, is written in their place. Default 64 MiB; 0 sets nothing aside.
+    pub reserve_bytes: u64,
     /// Tells when segments are made.
     pub clock: Arc<dyn Clock>,
 }
@@ -161,6 +169,7 @@ impl Default for LogOptions {
             recent_bytes_max: 32 << 20,
             sync: SyncMode::Always,
             spare_segments: 1,
+            reserve_bytes: 64 << 20,
             clock: SystemClock::shared(),
         }
     }

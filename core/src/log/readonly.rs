@@ -1,15 +1,13 @@
 //! Looking into a log that another process may be writing.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::log::catalog::{SegmentInfo, Shared};
 use crate::log::disk::{Access, Disk, SystemDisk};
 use crate::log::durable::{Durable, End, Mark};
 use crate::log::frame::Frame;
-use crate::log::hopper::Hopper;
 use crate::log::reader::Reader;
 use crate::log::recovery::{Torn, read_segments};
 use crate::log::snapshot::Fold;
@@ -60,15 +58,8 @@ pub(super) fn open_on<F: Fold>(
         offset: scanned.end,
         bytes: scanned.torn_bytes,
     });
-    let shared = Shared {
-        disk,
-        dir: dir.to_owned(),
-        store: last.header.store,
-        catalog: Mutex::new(catalog),
-        hopper: Hopper::new(0),
-        durable: Durable::at(end),
-        next_stage: AtomicU64::new(0),
-    };
+    let (store, durable) = (last.header.store, Durable::at(end));
+    let shared = Shared::read_only(disk, dir, store, catalog, durable);
     Ok(ReadOnlyLog {
         fold,
         shared: Arc::new(shared),

@@ -14,6 +14,7 @@ use crate::log::durable::{Durable, End, Mark};
 use crate::log::frame::KIND_OPENED;
 use crate::log::hopper::Hopper;
 use crate::log::mend::{check_stages, clean, mend, unavailable};
+use crate::log::reserve::Reserve;
 use crate::log::scan::{Scanned, scan};
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::sequencer::Sequencer;
@@ -95,6 +96,7 @@ pub(super) fn open<F: Fold>(
     let started = options.clock.elapsed();
     let lock = prepare(dir, disk.as_ref())?;
     let found = survey(disk.as_ref(), dir)?;
+    let reserve = Reserve::of(dir, Arc::clone(&disk), options.reserve_bytes);
     // Never complete, never named as a segment: and their names are needed.
     for id in &found.unfinished {
         let path = Name::New(*id).path(dir);
@@ -102,8 +104,8 @@ pub(super) fn open<F: Fold>(
         removed.map_err(|error| unavailable(&failed("remove", &path, &error)))?;
     }
     let mut ready = match found.segments.is_empty() {
-        true => create(dir, options, disk.as_ref(), &found, &fold)?,
-        false => resume(dir, options, disk.as_ref(), &found, &mut fold)?,
+        true => create(dir, options, disk.as_ref(), &found, &reserve, &fold)?,
+        false => resume(dir, options, disk.as_ref(), &found, &reserve, &mut fold)?,
     };
     let removed = clean(
         dir,
@@ -120,7 +122,10 @@ pub(super) fn open<F: Fold>(
         segment: ready.active.id,
         offset: ready.active.durable,
     };
+    let staged = ready.stages.staged.values();
+    let staged = staged.filter(|at| at.segment == ready.active.id);
     let sequencer = Sequencer {
+        staged_bytes: staged.map(|at| at.bytes).sum(),
         fold,
         next: ready.next,
         segment: ready.active.id,
@@ -147,6 +152,10 @@ pub(super) fn open<F: Fold>(
         took: options.clock.elapsed().saturating_sub(started),
     };
     report(&recovery, options);
+    if !reserve.is_short() {
+        let laid_by = reserve.lay_by();
+        laid_by.map_err(|error| unavailable(&failed("set aside", reserve.path(), &error)))?;
+    }
     let shared = Arc::new(Shared {
         disk,
         dir: dir.to_owned(),
@@ -155,6 +164,8 @@ pub(super) fn open<F: Fold>(
         hopper: Hopper::new(options.pending_bytes_max),
         durable: Durable::at(end),
         next_stage: AtomicU64::new(sequencer.stages.next_stage),
+        reserve: Arc::new(reserve),
+        spare_segments: options.spare_segments,
     });
     Ok(Recovered {
         shared,
@@ -231,6 +242,7 @@ fn create(
     options: &LogOptions,
     disk: &dyn Disk,
     found: &Survey,
+    reserve: &Reserve,
     fold: &dyn Fold,
 ) -> Result<Ready> {
     let spare = found.spares.first().map(|id| Name::Spare(*id));
@@ -258,6 +270,7 @@ fn create(
     };
     let birth = Birth {
         disk,
+        room: reserve,
         dir,
         header,
         snapshot: Snapshot::new(&stages, fold),
@@ -321,11 +334,12 @@ fn resume(
     options: &LogOptions,
     disk: &dyn Disk,
     found: &Survey,
+    reserve: &Reserve,
     fold: &mut dyn Fold,
 ) -> Result<Ready> {
     let (catalog, last, scanned) = read_segments(dir, disk, found, fold, Access::Write)?;
     check_stages(dir, disk, found, &catalog, &scanned)?;
-    mend(&last, &scanned)?;
+    mend(&last, &scanned, reserve)?;
     let epoch = scanned.epoch.checked_add(1).ok_or_else(|| {
         Error::refused("this log was opened too often").help("begin a new one in another folder")
     })?;
@@ -345,7 +359,7 @@ fn resume(
     };
     // From here on frames of the epoch before are stale, whoever may still write them.
     active.frame(Content::mark(KIND_OPENED, scanned.next), &[]);
-    active.flush().map_err(|fence| unavailable(&fence))?;
+    active.flush(reserve).map_err(|fence| unavailable(&fence))?;
     let torn = (scanned.torn_bytes > 0).then(|| Torn {
         path: last.path.clone(),
         segment: last.header.id,

@@ -6,9 +6,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::clock::Timestamp;
+use crate::failpoint;
+use crate::log::active::failed;
 use crate::log::catalog::{SegmentInfo, Shared};
-use crate::log::durable::lock;
+use crate::log::durable::{Fence, lock};
 use crate::log::hopper::{Retire, Work};
+use crate::log::segment::Name;
 use crate::log::snapshot::StageTable;
 use crate::position::Position;
 
@@ -87,6 +90,47 @@ pub(super) fn begin(
     };
     shared.hopper.push([Work::Retire(retire)], 0);
     (dropped, receiver)
+}
+
+/// Drops the oldest segments one by one: were a later one gone and an earlier one back after a
+/// crash, the log would look as if its middle were missing.
+pub(super) fn carry_out(shared: &Shared, retire: &Retire) -> Result<(), Fence> {
+    for id in &retire.segments {
+        drop_segment(shared, *id)?;
+    }
+    for id in &retire.stages {
+        let path = Name::Stage(*id).path(&shared.dir);
+        let removed = shared.disk.remove(&path);
+        removed.map_err(|error| failed("remove", &path, &error))?;
+    }
+    // Nobody may be waiting for it any more, which is fine.
+    _ = retire.done.try_send(());
+    Ok(())
+}
+
+fn drop_segment(shared: &Shared, id: u64) -> Result<(), Fence> {
+    let mut catalog = lock(&shared.catalog);
+    let Some(segment) = catalog.segments.pop_front_if(|front| front.header.id == id) else {
+        return Ok(());
+    };
+    let is_read = Arc::strong_count(&segment.lease) > 1;
+    let is_wanted = catalog.spares.len() < shared.spare_segments && !shared.reserve.is_short();
+    let keep = is_wanted && !is_read;
+    drop(catalog);
+    let disk = shared.disk.as_ref();
+    let path = Name::Segment(id).path(&shared.dir);
+    let gone = match keep {
+        true => disk.rename(&path, &Name::Spare(id).path(&shared.dir)),
+        false => disk.remove(&path),
+    };
+    gone.map_err(|error| failed("drop", &path, &error))?;
+    failpoint!(SegmentDropped?);
+    let synced = disk.sync_dir(&shared.dir);
+    synced.map_err(|error| failed("sync", &shared.dir, &error))?;
+    if keep {
+        lock(&shared.catalog).spares.push(id);
+    }
+    Ok(())
 }
 
 fn candidates(shared: &Shared, stages: &StageTable) -> (Vec<Candidate>, u64) {

@@ -28,6 +28,7 @@ use crate::log::frame::{
 };
 use crate::log::mend::unavailable;
 use crate::log::recovery::prepare;
+use crate::log::reserve::NoRoom;
 use crate::log::scan::Rest;
 use crate::log::segment::{Name, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::log::snapshot::{Fold, Snapshot, StageTable};
@@ -414,6 +415,7 @@ impl<F: Fold> Saving<F> {
         };
         let birth = Birth {
             disk: self.disk.as_ref(),
+            room: &NoRoom,
             dir: &dir,
             header,
             snapshot: Snapshot::new(&self.stages, &self.fold),

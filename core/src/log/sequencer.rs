@@ -36,6 +36,9 @@ pub(super) struct Sequencer<F> {
     pub(super) segment: u64,
     pub(super) fill_bytes: u64,
     pub(super) room_bytes: u64,
+    /// Bytes of the staged files that belong to it. They go with it, so it is full when they are as large as it
+    /// may be, however small their commits.
+    pub(super) staged_bytes: u64,
     /// Frames accepted since the log was opened.
     pub(super) frames: u64,
 }
@@ -76,7 +79,7 @@ impl<F: Fold> Sequencer<F> {
 
     /// Whether a frame fits into this segment.
     pub(super) fn has_room(&self, frame_bytes: u64) -> bool {
-        self.fill_bytes + frame_bytes <= self.room_bytes
+        self.staged_bytes < self.room_bytes && self.fill_bytes + frame_bytes <= self.room_bytes
     }
 
     /// The next segment, when a frame does not fit into this one: with how full it begins and how
@@ -141,6 +144,7 @@ impl<F: Fold> Sequencer<F> {
     pub(super) fn count(&mut self, accepted: &Accepted, frame_bytes: u64) {
         if let Some(staged) = &accepted.staged {
             self.stages.commit(self.segment, staged);
+            self.staged_bytes += staged.bytes;
         }
         self.next = accepted.first.plus(u64::from(accepted.count));
         self.fill_bytes += frame_bytes;

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::log::catalog::{Catalog, Shared};
 use crate::log::disk::{Access, Disk, SystemDisk};
 use crate::log::durable::Durable;
 use crate::log::frame::{Frame, Header, KIND_CONTINUED, KIND_LOST};
-use crate::log::hopper::Hopper;
 use crate::log::recovery::Torn;
 use crate::log::scan::Rest;
 use crate::log::segment::{Name, SEGMENT_HEADER_BYTES};
@@ -293,15 +291,8 @@ pub(super) fn check_staged(
     store: u64,
     commit: &Frame,
 ) -> Result<(), (Error, u64)> {
-    let shared = Shared {
-        disk: Arc::clone(disk),
-        dir: dir.to_owned(),
-        store,
-        catalog: Mutex::new(Catalog::default()),
-        hopper: Hopper::new(0),
-        durable: Durable::default(),
-        next_stage: AtomicU64::new(0),
-    };
+    let (catalog, durable) = (Catalog::default(), Durable::default());
+    let shared = Shared::read_only(Arc::clone(disk), dir, store, catalog, durable);
     let mut reader = StagedReader::open(&shared, commit).map_err(|error| (error, 0))?;
     loop {
         match reader.next() {

@@ -6,7 +6,7 @@
 //!
 //! The first error of the disk ends it: after a failed sync nobody knows what is on disk, and asking
 //! again may be answered with a false yes. Nothing is acknowledged any more; opening the log again
-//! finds out what is there.
+//! finds out what is there. Only a call that finds no room is made again: `reserve.rs` says how.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +21,10 @@ use crate::log::catalog::{Segment, Shared};
 use crate::log::disk::{Access, DiskFile, write_all};
 use crate::log::durable::{Fence, lock};
 use crate::log::frame::{KIND_CONTINUED, KIND_HEARTBEAT};
-use crate::log::hopper::{Retire, Roll, StageWork, Taken, Work};
+use crate::log::hopper::{Roll, StageWork, Taken, Work};
 use crate::log::listener::{Listener, Written};
+use crate::log::reserve::{Room, insist};
+use crate::log::retention;
 use crate::log::segment::{Name, SegmentHeader, stage_dir};
 use crate::log::{LogOptions, SyncMode};
 use crate::position::Position;
@@ -32,6 +34,8 @@ const HEARTBEAT: Duration = Duration::from_millis(50);
 /// A batch is written when it has this many bytes, so that those who wait for room can go on while
 /// the rest is written.
 const BATCH_BYTES_MAX: u64 = 8 << 20;
+/// How long the writer waits on a full disk before it looks again.
+const ROOM_WAIT: Duration = Duration::from_millis(250);
 /// A staged file is synced whenever this much of it is not, so that its commit has little left to do.
 const STAGE_UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 
@@ -56,7 +60,6 @@ pub(super) struct Writer {
     next: Position,
     segment_bytes: u64,
     snapshot_frame_bytes: usize,
-    spare_segments: usize,
     stages: BTreeMap<u64, StageFile>,
     /// Frames of callers in the batch, and the room they take in the hopper.
     batch_frames: u64,
@@ -67,6 +70,8 @@ pub(super) struct Writer {
     batch_written: Vec<Written>,
     /// Whether the last commit has nothing after it that vouches for it.
     unvouched: bool,
+    /// Finds room on a full disk.
+    room: Arc<dyn Room>,
     /// After an error the disk is not touched any more.
     failed: bool,
 }
@@ -78,13 +83,13 @@ impl Writer {
         next: Position,
         options: &LogOptions,
     ) -> Writer {
+        let room: Arc<dyn Room> = Arc::clone(&shared.reserve) as _;
         Writer {
             shared,
             active,
             next,
             segment_bytes: options.segment_bytes,
             snapshot_frame_bytes: options.snapshot_frame_bytes,
-            spare_segments: options.spare_segments,
             stages: BTreeMap::new(),
             batch_frames: 0,
             batch_room_bytes: 0,
@@ -92,6 +97,7 @@ impl Writer {
             listener: None,
             batch_written: Vec::new(),
             unvouched: false,
+            room,
             failed: false,
         }
     }
@@ -99,6 +105,7 @@ impl Writer {
     /// Works until the log is closed or the disk fails.
     pub(super) fn run(mut self) {
         let guard = Guard(Arc::clone(&self.shared));
+        self.room = Arc::new(Waiting(Arc::clone(&self.shared)));
         while self.turn(true) {}
         drop(guard);
     }
@@ -110,7 +117,8 @@ impl Writer {
             return false;
         }
         let patience = match patient {
-            true => self.unvouched.then_some(HEARTBEAT),
+            true if self.unvouched => Some(HEARTBEAT),
+            true => self.shared.reserve.patience(),
             false => Some(Duration::ZERO),
         };
         let done = match self.shared.hopper.take(patience) {
@@ -118,6 +126,7 @@ impl Writer {
             Taken::Idle => self.vouch().map(|()| true),
             Taken::Closed => self.vouch().map(|()| false),
         };
+        let done = done.and_then(|more| self.restore().map(|()| more));
         done.unwrap_or_else(|fence| {
             tracing::error!(error = %fence.what, help = %fence.help, "the log stopped");
             self.failed = true;
@@ -134,7 +143,7 @@ impl Writer {
                 Work::Frame(frame) => self.frame(frame)?,
                 Work::Roll(roll) => self.roll(roll)?,
                 Work::Stage(id, work) => self.stage(id, work)?,
-                Work::Retire(retire) => self.retire(&retire)?,
+                Work::Retire(retire) => retention::carry_out(&self.shared, &retire)?,
             }
         }
         let waiting: Vec<u64> = self.stages.keys().copied().collect();
@@ -191,7 +200,7 @@ impl Writer {
             return Ok(());
         }
         failpoint!(LogTaken?);
-        self.active.flush()?;
+        self.active.flush(self.room.as_ref())?;
         failpoint!(LogSynced?);
         {
             let mut catalog = lock(&self.shared.catalog);
@@ -224,6 +233,17 @@ impl Writer {
         self.shared.durable.advance(end);
     }
 
+    /// After a shortage, sets the reserve aside again as soon as there is room for it.
+    fn restore(&self) -> Result<(), Fence> {
+        let reserve = &self.shared.reserve;
+        let restored = reserve.restore();
+        if restored.map_err(|error| failed("set aside", reserve.path(), &error))? {
+            tracing::info!("there is room on the disk of the store again; sources go on");
+            self.shared.durable.notify();
+        }
+        Ok(())
+    }
+
     /// Leaves a frame that says what is durable, so that damage to the last commit is not mistaken
     /// for a write that was cut off.
     fn vouch(&mut self) -> Result<(), Fence> {
@@ -232,7 +252,7 @@ impl Writer {
         }
         let mark = Content::mark(KIND_HEARTBEAT, self.next);
         self.active.frame(mark, &[]);
-        self.active.flush()?;
+        self.active.flush(self.room.as_ref())?;
         self.advance();
         Ok(())
     }
@@ -254,6 +274,7 @@ impl Writer {
         };
         let birth = Birth {
             disk: self.shared.disk.as_ref(),
+            room: self.room.as_ref(),
             dir: &self.shared.dir,
             header,
             snapshot: roll.snapshot,
@@ -267,7 +288,7 @@ impl Writer {
         // Without this a segment whose successor was lost would look like the last one. It needs no
         // sync: it is written after the successor is durable, so it is never there without cause.
         before.frame(Content::mark(KIND_CONTINUED, roll.first), &[]);
-        before.write()?;
+        before.write(self.room.as_ref())?;
         let mut segment = Segment::new(header, self.active.file_bytes);
         segment.frames = Some(0);
         let mut catalog = lock(&self.shared.catalog);
@@ -306,7 +327,8 @@ impl Writer {
             Entry::Vacant(entry) => entry,
         };
         let path = Name::Stage(id).path(&self.shared.dir);
-        let file = self.shared.disk.open(&path, Access::Create);
+        let disk = self.shared.disk.as_ref();
+        let file = insist(self.room.as_ref(), || disk.open(&path, Access::Create));
         let file = file.map_err(|error| failed("create", &path, &error))?;
         Ok(entry.insert(StageFile {
             path,
@@ -326,8 +348,10 @@ impl Writer {
             return Ok(());
         }
         let parts: Vec<&[u8]> = stage.waiting.iter().map(Bytes::as_ref).collect();
-        write_all(stage.file.as_ref(), &parts, stage.offset)
-            .map_err(|error| failed("write", &stage.path, &error))?;
+        insist(self.room.as_ref(), || {
+            write_all(stage.file.as_ref(), &parts, stage.offset)
+        })
+        .map_err(|error| failed("write", &stage.path, &error))?;
         stage.waiting.clear();
         let written = std::mem::take(&mut stage.waiting_bytes);
         stage.unsynced_bytes += written;
@@ -367,46 +391,6 @@ impl Writer {
         let synced = self.shared.disk.sync_dir(&dir);
         synced.map_err(|error| failed("sync", &dir, &error))
     }
-
-    /// Drops the oldest segments one by one: were a later one gone and an earlier one back after a
-    /// crash, the log would look as if its middle were missing.
-    fn retire(&mut self, retire: &Retire) -> Result<(), Fence> {
-        for id in &retire.segments {
-            self.drop_segment(*id)?;
-        }
-        for id in &retire.stages {
-            let path = Name::Stage(*id).path(&self.shared.dir);
-            let removed = self.shared.disk.remove(&path);
-            removed.map_err(|error| failed("remove", &path, &error))?;
-        }
-        // Nobody may be waiting for it any more, which is fine.
-        _ = retire.done.try_send(());
-        Ok(())
-    }
-
-    fn drop_segment(&mut self, id: u64) -> Result<(), Fence> {
-        let mut catalog = lock(&self.shared.catalog);
-        let Some(segment) = catalog.segments.pop_front_if(|front| front.header.id == id) else {
-            return Ok(());
-        };
-        let is_read = Arc::strong_count(&segment.lease) > 1;
-        let keep = !is_read && catalog.spares.len() < self.spare_segments;
-        drop(catalog);
-        let disk = self.shared.disk.as_ref();
-        let path = Name::Segment(id).path(&self.shared.dir);
-        let gone = match keep {
-            true => disk.rename(&path, &Name::Spare(id).path(&self.shared.dir)),
-            false => disk.remove(&path),
-        };
-        gone.map_err(|error| failed("drop", &path, &error))?;
-        failpoint!(SegmentDropped?);
-        let synced = disk.sync_dir(&self.shared.dir);
-        synced.map_err(|error| failed("sync", &self.shared.dir, &error))?;
-        if keep {
-            lock(&self.shared.catalog).spares.push(id);
-        }
-        Ok(())
-    }
 }
 
 fn sync_unless(sync: SyncMode, stage: &StageFile) -> Result<(), Fence> {
@@ -425,6 +409,30 @@ pub(super) fn stop(shared: &Shared, fence: Fence) {
     shared.hopper.close(Arc::clone(&fence), true);
     shared.durable.fence(&fence);
     shared.durable.notify();
+}
+
+/// Room for a writer that has its own thread: the reserve first, and then whatever anybody frees.
+#[derive(Debug)]
+struct Waiting(Arc<Shared>);
+
+impl Room for Waiting {
+    fn make(&self) -> bool {
+        self.0.reserve.make() || self.wait()
+    }
+}
+
+impl Waiting {
+    /// Drops what retention has let go, whatever waits before it, or looks again in a moment; false when the
+    /// log is closed meanwhile.
+    fn wait(&self) -> bool {
+        for retire in self.0.hopper.take_retired() {
+            if let Err(fence) = retention::carry_out(&self.0, &retire) {
+                tracing::error!(error = %fence.what, "segments cannot be dropped");
+                return false;
+            }
+        }
+        !self.0.hopper.is_closed_within(ROOM_WAIT)
+    }
 }
 
 /// Stops the log should its writer panic, so that nobody waits for ever.

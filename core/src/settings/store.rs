@@ -20,6 +20,8 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// `segment_bytes`: bytes of one file of the log, 1 MiB to 4 GiB. Default: 64 MiB.
     pub segment_bytes: u64,
+    /// `reserve_bytes`: bytes set aside for the day that the disk is full; 0 for none. Default: 64 MiB.
+    pub reserve_bytes: u64,
     /// `[store.retention]`.
     pub retention: Retention,
     /// Each `[[store.purge]]`: what may go before that.
@@ -109,6 +111,7 @@ impl StoreSettings {
                     "from 1MiB to 4GiB",
                 )
                 .or(64 << 20),
+            reserve_bytes: section.take_size("reserve_bytes").or(64 << 20),
             retention: Retention {
                 age_max: retention.take_duration("max_age").or(7 * DAY),
                 bytes_max: retention.take_size("max_bytes").or(10 << 30),

@@ -296,7 +296,7 @@ fn drivers_report_into_the_same_list() {
         "blacksmith.toml:1:10: sources.shop.url: this key is required (add url = … under [sources.shop])",
         "blacksmith.toml:3:1: sources.shop.ulr: unknown key (did you mean \"url\"?)",
         "blacksmith.toml:4:11: sources.shop.workers: out of range: from 1 to 64",
-        "blacksmith.toml:6:1: store.x: unknown key (known: driver, path, purge, retention, segment_bytes, sync)",
+        "blacksmith.toml:6:1: store.x: unknown key (known: driver, path, purge, reserve_bytes, retention, segment_bytes, sync)",
     ];
     assert_eq!(found, expected);
 }

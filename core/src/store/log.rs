@@ -309,6 +309,9 @@ impl Store for LogStore {
 
     fn append(&self, source: SourceId, draft: Draft) -> Result<Receipt, Refusal<Draft>> {
         let log = self.own()?;
+        if log.is_short() {
+            return Err(Refusal::Full(Box::new(draft)));
+        }
         let count = draft.count();
         if let Some(head) = AlikeHead::of(source, &draft) {
             let record = Record::Alike(head);
@@ -419,6 +422,10 @@ impl Store for LogStore {
                 parts: vec![head.clone(), body.clone()],
             })
         })
+    }
+
+    fn is_short(&self) -> bool {
+        self.own().is_ok_and(Log::is_short)
     }
 
     fn durable(&self) -> Durable {

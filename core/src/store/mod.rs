@@ -101,7 +101,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Appends events of a source.
     ///
     /// # Errors
-    /// [`Refusal::Full`] when too much is waiting to be written.
+    /// [`Refusal::Full`] when too much is waiting to be written, or the disk is full.
     fn append(&self, source: SourceId, draft: Draft) -> Result<Receipt, Refusal<Draft>>;
 
     /// Remembers something for a source.
@@ -139,6 +139,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// As [`Store::record`].
     fn follow_up(&self, transitions: &[Transition], jobs: Draft) -> Result<Receipt>;
+
+    /// Whether the store has no room for more events, until somebody makes some: everything offered is refused
+    /// as full then, and everything else goes on.
+    fn is_short(&self) -> bool {
+        false
+    }
 
     /// The watermark that readers follow.
     fn durable(&self) -> Durable;

@@ -12,6 +12,7 @@ mod chaos;
 mod declared;
 mod failpoints;
 mod first_copy;
+mod full_disk;
 mod jobs;
 mod lake_away;
 mod many_rows;

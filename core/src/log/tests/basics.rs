@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::oracle::DIR;
 use super::*;
-use crate::clock::Timestamp;
+use crate::clock::{SystemClock, Timestamp};
 use crate::error::Kind;
+use crate::log::sim::SimDisk;
 use crate::log::{AppendError, BODY_BYTES_MAX, Draft, Retention, open_read_only};
 use crate::position::Span;
 
@@ -443,4 +445,30 @@ fn a_log_in_use_can_be_read_from_outside_without_touching_it() -> Result<()> {
     let missing = tempfile::tempdir().unwrap();
     assert!(open_read_only(missing.path(), ()).is_err());
     Ok(())
+}
+
+#[test]
+fn a_segment_ends_when_its_staged_files_are_as_large_as_it_may_be_so_that_retention_can_drop_them()
+-> Result<()> {
+    let disk = SimDisk::default();
+    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+    for number in 0..10 {
+        let mut stage = log.stage()?;
+        stage.push(1, &[body(number, 6_000)]).map_err(Error::from)?;
+        log.commit(&mut stage, 1, 1, &text("commit"))?
+            .wait(PATIENCE)?;
+    }
+    let segments = log.segments().len();
+    assert!((3..=5).contains(&segments), "{segments}");
+    log.close()?;
+    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
+    let everything = Retention {
+        max_age: Duration::ZERO,
+        max_bytes: 0,
+    };
+    log.retain(Position(10), &everything, SystemClock::shared().now())?;
+    let staged = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "stage");
+    let left = disk.files().iter().filter(|path| staged(path)).count();
+    assert!(left <= 3, "{left}");
+    log.close()
 }

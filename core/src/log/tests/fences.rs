@@ -87,44 +87,6 @@ fn a_sync_that_fails_once_fails_every_receipt_and_is_not_asked_again() -> Result
 }
 
 #[test]
-fn a_full_disk_says_so_and_the_log_goes_on_when_there_is_room() -> Result<()> {
-    let disk = SimDisk::default();
-    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
-    disk.set_capacity(Some(40 << 10));
-    let mut accepted = 0;
-    let error = loop {
-        match log.append(1, 1, &[body(accepted, 900)]) {
-            Ok(receipt) => match receipt.wait(PATIENCE) {
-                Ok(()) => accepted += 1,
-                Err(error) => break error,
-            },
-            Err(error) => break error.into(),
-        }
-    };
-    assert!(
-        error.report().contains("the disk is full"),
-        "{}",
-        error.report()
-    );
-    assert!(accepted > 10);
-    assert_eq!(
-        all(&log)?.len() as u64,
-        accepted,
-        "the log is still readable"
-    );
-    drop(log);
-    disk.set_capacity(None);
-    let log = open_on(Path::new(DIR), small(), disk.shared())?.log;
-    let found = all(&log)?.len() as u64;
-    assert!(
-        found == accepted || found == accepted + 1,
-        "{found} of {accepted}"
-    );
-    log.append(1, 1, &text("more"))?.wait(PATIENCE)?;
-    Ok(())
-}
-
-#[test]
 fn a_full_queue_refuses_and_accepts_again_when_the_writer_went_on() -> Result<()> {
     let disk = SimDisk::default();
     let options = LogOptions {

@@ -5,6 +5,7 @@
 mod basics;
 mod damage;
 mod fences;
+mod full;
 mod kills;
 mod model;
 mod oracle;
@@ -91,6 +92,7 @@ impl Fold for Tally {
 fn small() -> LogOptions {
     LogOptions {
         segment_bytes: 16 << 10,
+        reserve_bytes: 0,
         ..LogOptions::default()
     }
 }

@@ -190,6 +190,7 @@ pub(super) fn options(sync: SyncMode) -> LogOptions {
         recent_bytes_max: 0,
         sync,
         spare_segments: 1,
+        reserve_bytes: 0,
         clock: Arc::new(ManualClock::default()),
     }
 }

@@ -23,6 +23,9 @@ pub(super) struct LogStage {
 
 impl Stage for LogStage {
     fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>> {
+        if self.log.is_short() {
+            return Err(Refusal::Full(Box::new(body)));
+        }
         let mut head = Encoder::default();
         head.u32(0);
         head.tally(tally);
