@@ -24,7 +24,8 @@ use crate::error::{Error, Result};
 use crate::log::active::Birth;
 use crate::log::disk::{Access, Disk, SystemDisk};
 use crate::log::frame::{
-    Frame, HEADER_BYTES, Header, KIND_CONTINUED, KIND_LOST, KIND_SNAPSHOT, KIND_SNAPSHOT_PIECE,
+    Frame, HEADER_BYTES, Header, KIND_CONTINUED, KIND_HEARTBEAT, KIND_LOST, KIND_OPENED,
+    KIND_SNAPSHOT, KIND_SNAPSHOT_PIECE,
 };
 use crate::log::mend::unavailable;
 use crate::log::recovery::prepare;
@@ -178,8 +179,9 @@ impl<F: Fold> Saving<F> {
                 store: at.header.store,
                 segment: at.header.id,
                 offset: SEGMENT_HEADER_BYTES as u64,
+                // What the next one says may be more than there ever was.
                 limit: match &next {
-                    Some(next) => next.header.previous_end,
+                    Some(next) => next.header.previous_end.min(bytes - bytes % 8),
                     None => bytes - bytes % 8,
                 },
                 chain: Some(at.header.chain),
@@ -268,6 +270,7 @@ impl<F: Fold> Saving<F> {
             if header.kind == KIND_CONTINUED {
                 return Ok(course.is_last.then_some(Flaw::Followed(header)));
             }
+            check_known(course, &header)?;
             if let Err(error) = self.take(course, &header, body) {
                 return Ok(Some(Flaw::Frame(header, error.report())));
             }
@@ -279,6 +282,9 @@ impl<F: Fold> Saving<F> {
     /// Takes a frame into the state and the count.
     fn take(&mut self, course: &mut Course, header: &Header, body: Bytes) -> Result<()> {
         match header.kind {
+            KIND_SNAPSHOT_PIECE | KIND_SNAPSHOT if matches!(course.snapshot, Opening::Passed) => {
+                Err(Error::damaged("a snapshot where there was one already"))
+            }
             KIND_SNAPSHOT_PIECE => {
                 if let Opening::Pieces(pieces) = &mut course.snapshot {
                     pieces.extend_from_slice(&body);
@@ -403,9 +409,14 @@ impl<F: Fold> Saving<F> {
         self.stages.next_stage = self.stages.next_stage.max(newest + 1);
         self.drop_stages()?;
         let options = LogOptions::default();
+        let id = mark.segment.checked_add(1).ok_or_else(|| {
+            Error::refused("no segment can follow the last of all numbers")
+                .at(Name::Segment(mark.segment).path(&dir).display())
+                .help("a file that is not of this log may have a segment's name: move it away")
+        })?;
         let header = SegmentHeader {
             store: mark.store,
-            id: mark.segment + 1,
+            id,
             epoch: mark.epoch,
             recycled: false,
             first: mark.next,
@@ -434,6 +445,30 @@ impl<F: Fold> Saving<F> {
         self.result.damages = std::mem::take(&mut self.patcher.damages);
         self.result.saved_to = Some(self.patcher.saved_to());
         Ok(self.result)
+    }
+}
+
+/// What a later version wrote is not for this one to judge.
+fn check_known(course: &Course, header: &Header) -> Result<()> {
+    let own = [
+        KIND_SNAPSHOT_PIECE,
+        KIND_SNAPSHOT,
+        KIND_OPENED,
+        KIND_HEARTBEAT,
+        KIND_LOST,
+    ];
+    match !header.is_internal() || own.contains(&header.kind) {
+        true => Ok(()),
+        false => Err(Error::refused(format!(
+            "a frame of kind {}, which this program does not know",
+            header.kind
+        ))
+        .at(format!(
+            "{} at byte {}",
+            course.walk.path.display(),
+            header.offset
+        ))
+        .help("use the program version that wrote it, or a later one")),
     }
 }
 

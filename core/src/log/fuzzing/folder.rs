@@ -216,10 +216,8 @@ impl Builder {
     }
 
     fn put_file(&mut self, name: Name, bytes: Bytes) {
-        let path = name.path(std::path::Path::new(""));
         self.folder
-            .0
-            .insert(path.to_string_lossy().into_owned(), bytes);
+            .put(&name.path(std::path::Path::new("")), bytes.to_vec());
     }
 
     fn damage(&mut self, place: u32, byte: u8) {

@@ -114,3 +114,81 @@ fn read_staged<F: Fold>(log: &ReadOnlyLog<F>, commit: &Frame) {
         while let Ok(Some(_)) = chunks.next() {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests may fail by panic")]
+
+    use super::*;
+    use crate::log::salvage::salvage_on;
+    use crate::log::sim::Dice;
+
+    /// Folders that the fuzzer found worth keeping.
+    fn kept() -> Vec<Vec<u8>> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/segment");
+        let files = std::fs::read_dir(corpus).unwrap();
+        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        paths.sort();
+        paths
+            .iter()
+            .map(|path| std::fs::read(path).unwrap())
+            .collect()
+    }
+
+    /// Some of them behind each other, with a few bytes that are otherwise.
+    fn mixed(kept: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+        let mut input = Vec::new();
+        for _ in 0..1 + dice.below(4) {
+            let other = &kept[dice.below(kept.len() as u64) as usize];
+            let from = if input.is_empty() {
+                0
+            } else {
+                dice.below(other.len() as u64)
+            };
+            input.extend_from_slice(&other[from as usize..]);
+        }
+        for _ in 0..dice.below(8) {
+            let at = dice.below(input.len() as u64) as usize;
+            match dice.below(3) {
+                _ if input.is_empty() => break,
+                0 => input[at] ^= 1 << dice.below(8),
+                1 => input[at] = dice.roll() as u8,
+                _ => _ = input.remove(at),
+            }
+        }
+        input
+    }
+
+    /// Salvages the folder; false when that is refused.
+    fn saves(input: &[u8]) -> bool {
+        let folder = folder::build(&mut Input(input));
+        let salvage = || salvage_on(Path::new(DIR), Arc::new(folder.clone()), ());
+        if salvage().is_err() {
+            return false;
+        }
+        let verified = verify_on(Path::new(DIR), Arc::new(folder.clone())).unwrap();
+        assert!(verified.is_sound(), "{verified:?}");
+        let (frames, ended) = read_to_the_end(&open(&folder, ()).unwrap());
+        ended.unwrap();
+        assert_eq!(frames, verified.frames);
+        let again = salvage().unwrap();
+        assert!(again.damages.is_empty(), "{again:?}");
+        true
+    }
+
+    /// `BLACKSMITH_SEED` is the first seed, `BLACKSMITH_SALVAGES` their number.
+    #[test]
+    fn whatever_a_folder_says_a_salvage_ends_and_leaves_a_log_that_is_sound_and_opens() {
+        let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+        let first = number("BLACKSMITH_SEED").unwrap_or(0);
+        let count = number("BLACKSMITH_SALVAGES").unwrap_or(300);
+        let kept = kept();
+        let saved = (first..first + count).filter(|seed| {
+            let input = mixed(&kept, &mut Dice(*seed));
+            let saved = std::panic::catch_unwind(|| saves(&input));
+            saved.unwrap_or_else(|_| panic!("seed {seed}"))
+        });
+        let saved = saved.count() as u64;
+        assert!(saved > count / 2, "{saved} folders could be saved");
+    }
+}

@@ -36,8 +36,8 @@ pub(super) fn whole_row(patcher: &mut Patcher, ids: &[u64]) -> Result<Vec<Survey
     let (Some(oldest), Some(newest)) = (ids.first(), ids.last()) else {
         return Ok(Vec::new());
     };
-    if newest - oldest + 1 - ids.len() as u64 > MISSING_MAX {
-        let missing = newest - oldest + 1 - ids.len() as u64;
+    let missing = (newest - oldest).saturating_sub(ids.len() as u64 - 1);
+    if missing > MISSING_MAX {
         return Err(Error::refused(format!("{missing} segments are missing"))
             .at(patcher.dir().display())
             .help("a file that is not of this log may have a segment's name: move it away"));
