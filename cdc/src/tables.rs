@@ -16,7 +16,7 @@ use blacksmith_core::log::Receipt;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::catalog::{Patterns, TableInfo, TypeInfo, load_published_tables, load_types};
+use crate::catalog::{Patterns, TableInfo, TypeInfo, load_published_table, load_types};
 use crate::connection::{ConnectOptions, SqlClient};
 use crate::protocol::Relation;
 use crate::schemas::{from_relation, from_table, is_same_relation};
@@ -204,11 +204,8 @@ impl Tables {
         let lookup = async {
             let client = SqlClient::connect(&self.options).await?;
             let types = load_types(&client, &oids).await?;
-            let tables = load_published_tables(&client, &self.publication).await?;
-            Ok::<_, Error>((
-                types,
-                tables.into_iter().find(|table| table.oid == relation.oid),
-            ))
+            let table = load_published_table(&client, &self.publication, relation.oid).await?;
+            Ok::<_, Error>((types, table))
         };
         // The timer is made inside: the stream's thread is not one of the runtime's own.
         let answer = self

@@ -435,6 +435,13 @@ impl Running {
         self.status_kib("VmHWM:") * 1024
     }
 
+    /// How many files and sockets it has open now.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.pid());
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
+    }
+
     fn status_kib(&self, field: &str) -> u64 {
         let status = read(Path::new(&format!("/proc/{}/status", self.pid())));
         let line = status.lines().find_map(|line| line.strip_prefix(field));

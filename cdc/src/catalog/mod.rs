@@ -23,5 +23,6 @@ pub use publication::{
 };
 pub use slot::{SlotInfo, find_slot, take_over_slot};
 pub use table::{
-    ColumnInfo, Identity, Part, TableInfo, TableKind, list_tables, load_published_tables,
+    ColumnInfo, Identity, Part, TableInfo, TableKind, list_tables, load_published_table,
+    load_published_tables,
 };

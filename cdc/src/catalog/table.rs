@@ -178,6 +178,9 @@ join pg_namespace n on n.oid = c.relnamespace
 where c.relkind <> 'p'
 order by asked.oid, n.nspname, c.relname";
 
+/// What is being done, should it fail.
+const READING: &str = "reading the tables of the publication";
+
 /// All tables of the database that could be published, without their columns and parts.
 ///
 /// # Errors
@@ -198,10 +201,28 @@ pub async fn load_published_tables(
     client: &SqlClient,
     publication: &str,
 ) -> Result<Vec<TableInfo>> {
-    let doing = "reading the tables of the publication";
-    let published = client
-        .query(doing, &published_sql(client), &[&publication])
-        .await?;
+    let sql = published_sql(client);
+    let published = client.query(READING, &sql, &[&publication]).await?;
+    describe(client, &published).await
+}
+
+/// One of them, by its oid: what a change of one table among thousands asks for.
+///
+/// # Errors
+/// As [`load_published_tables`].
+pub async fn load_published_table(
+    client: &SqlClient,
+    publication: &str,
+    oid: u32,
+) -> Result<Option<TableInfo>> {
+    let sql = format!("{} and c.oid = $2", published_sql(client));
+    let published = client.query(READING, &sql, &[&publication, &oid]).await?;
+    Ok(describe(client, &published).await?.pop())
+}
+
+/// The tables whose oids, column lists and row filters are in `published`.
+async fn describe(client: &SqlClient, published: &[Row]) -> Result<Vec<TableInfo>> {
+    let doing = READING;
     let oids: Vec<u32> = published.iter().map(|row| row.get(0)).collect();
     let mut tables: Vec<TableInfo> = client
         .query(doing, TABLES, &[&Some(&oids)])

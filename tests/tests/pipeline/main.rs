@@ -16,6 +16,7 @@ mod full_disk;
 mod jobs;
 mod lake_away;
 mod many_rows;
+mod many_tables;
 mod names;
 mod neighbours;
 mod readme;
