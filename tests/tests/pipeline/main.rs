@@ -15,6 +15,7 @@ mod first_copy;
 mod full_disk;
 mod jobs;
 mod lake_away;
+mod limits;
 mod many_rows;
 mod many_tables;
 mod names;

@@ -97,22 +97,21 @@ fn an_endpoint_that_answers_429_is_left_alone_for_as_long_as_it_asks() {
         4 => Answer::TooMany(2),
         _ => Answer::Status(200),
     });
-    // Those that were in flight beside it may still come in; then there is a pause.
     let told = seen
         .iter()
         .find(|(_, answer)| *answer == Answer::TooMany(2))
         .unwrap()
         .0
         .at;
-    let after: Vec<Duration> = seen
-        .iter()
-        .filter(|(one, _)| one.at > told)
-        .map(|(one, _)| one.at - told)
-        .collect();
-    let early = after
-        .iter()
-        .filter(|gap| **gap < Duration::from_millis(1_900))
-        .count();
-    assert!(early <= 1, "{after:?}");
+    // Some come in before the answer has been read; then nobody asks for two seconds.
+    let mut later: Vec<_> = seen.iter().map(|(one, _)| one.at).collect();
+    later.sort_unstable();
+    later.retain(|at| *at >= told);
+    let pauses = later.windows(2).map(|pair| pair[1] - pair[0]);
+    let longest = pauses.max().unwrap_or_default();
+    assert!(
+        longest >= Duration::from_millis(1_900),
+        "{longest:?} at most: {later:?}"
+    );
     assert_eq!(seen.len(), 1 + JOBS);
 }
