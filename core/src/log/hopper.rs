@@ -238,19 +238,6 @@ impl Hopper {
         }
     }
 
-    /// What waits to be retired, ahead of its turn: it waits for nothing that was accepted before it.
-    pub(super) fn take_retired(&self) -> Vec<Retire> {
-        let mut state = lock(&self.state);
-        let mut retired = Vec::new();
-        for work in std::mem::take(&mut state.work) {
-            match work {
-                Work::Retire(retire) => retired.push(retire),
-                other => state.work.push(other),
-            }
-        }
-        retired
-    }
-
     /// Waits for `timeout`, or until the log is closed; whether it is.
     pub(super) fn is_closed_within(&self, timeout: Duration) -> bool {
         let state = lock(&self.state);

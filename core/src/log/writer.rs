@@ -143,7 +143,11 @@ impl Writer {
                 Work::Frame(frame) => self.frame(frame)?,
                 Work::Roll(roll) => self.roll(roll)?,
                 Work::Stage(id, work) => self.stage(id, work)?,
-                Work::Retire(retire) => retention::carry_out(&self.shared, &retire)?,
+                Work::Retire(retire) => {
+                    // That they are settled may stand in frames that only gather yet.
+                    self.commit()?;
+                    retention::carry_out(&self.shared, &retire)?;
+                }
             }
         }
         let waiting: Vec<u64> = self.stages.keys().copied().collect();
@@ -411,27 +415,14 @@ pub(super) fn stop(shared: &Shared, fence: Fence) {
     shared.durable.notify();
 }
 
-/// Room for a writer that has its own thread: the reserve first, and then whatever anybody frees.
+/// Room for a writer that has its own thread: the reserve first, and then whatever anybody frees, until the log
+/// is closed. Segments are not dropped meanwhile: that they are settled may be in what is not written yet.
 #[derive(Debug)]
 struct Waiting(Arc<Shared>);
 
 impl Room for Waiting {
     fn make(&self) -> bool {
-        self.0.reserve.make() || self.wait()
-    }
-}
-
-impl Waiting {
-    /// Drops what retention has let go, whatever waits before it, or looks again in a moment; false when the
-    /// log is closed meanwhile.
-    fn wait(&self) -> bool {
-        for retire in self.0.hopper.take_retired() {
-            if let Err(fence) = retention::carry_out(&self.0, &retire) {
-                tracing::error!(error = %fence.what, "segments cannot be dropped");
-                return false;
-            }
-        }
-        !self.0.hopper.is_closed_within(ROOM_WAIT)
+        self.0.reserve.make() || !self.0.hopper.is_closed_within(ROOM_WAIT)
     }
 }
 

@@ -195,3 +195,42 @@ fn a_power_cut_during_retention_leaves_no_staged_file_behind() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn segments_go_only_when_everything_accepted_before_is_durable() -> Result<()> {
+    let open = |disk: &SimDisk| {
+        let options = options(SyncMode::Always);
+        Log::open_unwritten(Path::new(DIR), options, disk.shared(), Tally::default())
+    };
+    let mut dropped = 0;
+    for cut_at in 1..12 {
+        let disk = SimDisk::default();
+        let (opened, mut writer) = open(&disk)?;
+        for number in 0..3 {
+            opened.log.append(1, 1, &[body(number, 5_000)])?;
+            writer.turn(false);
+        }
+        let policy = Retention {
+            max_age: PATIENCE,
+            max_bytes: 0,
+        };
+        opened.log.append(9, 0, &text("they are settled"))?;
+        opened.log.begin_retain(Position(3), &policy);
+        disk.fault_in(cut_at, Fault::PowerCut);
+        writer.turn(false);
+        disk.power_cycle(Cut::Nothing);
+        let (opened, _writer) = open(&disk)?;
+        let oldest = opened.log.segments()[0].span.first;
+        let frames = drain(&mut opened.log.reader(oldest))?;
+        if oldest > Position::FIRST {
+            dropped += 1;
+            let said = frames.iter().any(|frame| frame.kind == 9);
+            assert!(
+                said,
+                "cut at {cut_at}: dropped, and nothing says that it was settled"
+            );
+        }
+    }
+    assert!(dropped > 0, "no cut came behind a drop");
+    Ok(())
+}
