@@ -11,6 +11,7 @@ pub mod state;
 pub mod options;
 mod stream;
 mod schemas;
+mod enquiry;
 mod tables;
 mod slot;
 mod retry;

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::{self, TableInfo, TypeClass, TypeInfo};
+use crate::catalog::{self, RelationColumn, TableInfo, TypeClass, TypeInfo};
 use crate::protocol::Relation;
 use crate::value::{Column, Identity, TableSchema, TypeKind};
 
@@ -16,25 +16,23 @@ const FIRST_OWN_OID: u32 = 16_384;
 /// Domains over domains, arrays of domains, …: deeper nesting is taken for unknown.
 const DEPTH_MAX: u32 = 16;
 
-/// The table as a Relation message describes it.
+/// The table as a Relation message describes it, with what the catalog has of its columns now.
 pub(crate) fn from_relation(
     relation: &Relation<'_>,
     types: &HashMap<u32, TypeInfo>,
-    table: Option<&TableInfo>,
+    catalogued: &[RelationColumn],
 ) -> TableSchema {
     let identity = Identity::from_byte(relation.identity).unwrap_or(Identity::Default);
     let primary = if identity == Identity::Full {
-        primary_key(relation, table)
+        primary_key(relation, catalogued)
     } else {
         None
     };
     let columns = relation.columns().map(|column| {
-        let catalogued = table.and_then(|table| {
-            table.columns.iter().find(|known| {
-                known.name == column.name
-                    && known.type_oid == column.type_oid
-                    && known.typmod == column.typmod
-            })
+        let catalogued = catalogued.iter().find(|known| {
+            known.name == column.name
+                && known.type_oid == column.type_oid
+                && known.typmod == column.typmod
         });
         Column {
             name: column.name.to_owned(),
@@ -46,7 +44,7 @@ pub(crate) fn from_relation(
             ),
             kind: kind_of(column.type_oid, types, 0),
             key: match (&primary, identity) {
-                (Some(names), _) => names.iter().any(|name| name == column.name),
+                (Some(names), _) => names.contains(&column.name),
                 (None, Identity::Full | Identity::Nothing) => false,
                 (None, _) => column.key,
             },
@@ -122,18 +120,14 @@ pub(crate) fn is_same_relation(table: &TableSchema, relation: &Relation<'_>) -> 
 }
 
 /// The primary key by name, when all its columns are among those the stream has.
-fn primary_key(relation: &Relation<'_>, table: Option<&TableInfo>) -> Option<Vec<String>> {
-    let table = table?;
-    let named = |number: &i16| table.columns.iter().find(|column| column.number == *number);
-    let names: Vec<String> = table
-        .primary_key
-        .iter()
-        .filter_map(named)
-        .map(|column| column.name.clone())
-        .collect();
-    let known = |name: &String| relation.columns().any(|column| column.name == name);
-    let complete = names.len() == table.primary_key.len() && names.iter().all(known);
-    (complete && !names.is_empty()).then_some(names)
+fn primary_key<'a>(
+    relation: &Relation<'_>,
+    catalogued: &'a [RelationColumn],
+) -> Option<Vec<&'a str>> {
+    let in_key = catalogued.iter().filter(|column| column.in_primary_key);
+    let names: Vec<&str> = in_key.map(|column| column.name.as_str()).collect();
+    let known = |name: &&str| relation.columns().any(|column| column.name == *name);
+    (!names.is_empty() && names.iter().all(known)).then_some(names)
 }
 
 fn type_name(oid: u32, types: &HashMap<u32, TypeInfo>) -> String {

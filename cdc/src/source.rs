@@ -86,14 +86,7 @@ impl Listen for Changes {
         let patterns = Patterns::parse(&self.options.tables)?;
         let snapshots = self.options.snapshot == Snapshot::Initial;
         let options = self.options.connect.clone();
-        let publication = &self.options.publication;
-        let tables = Arc::new(Tables::open(
-            door.clone(),
-            options,
-            publication,
-            patterns,
-            snapshots,
-        )?);
+        let tables = Arc::new(Tables::open(door.clone(), options, patterns, snapshots)?);
         let copier = Snapshots {
             options: self.options.connect.clone(),
             publication: self.options.publication.clone(),

@@ -16,16 +16,15 @@ use blacksmith_core::log::Receipt;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::catalog::{Patterns, TableInfo, TypeInfo, load_published_table, load_types};
-use crate::connection::{ConnectOptions, SqlClient};
+use crate::catalog::{Patterns, TableInfo, TypeInfo};
+use crate::connection::ConnectOptions;
+use crate::enquiry::Enquiry;
 use crate::protocol::Relation;
 use crate::schemas::{from_relation, from_table, is_same_relation};
 use crate::state::{self, Phase, TableState};
 use crate::stream::Relations;
 use crate::value::{TableSchema, binary_ok};
 
-/// How long a question to the catalog may take while the stream waits for the answer.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a small record waits for room in the store at a time.
 const ROOM_WAIT: Duration = Duration::from_millis(200);
 
@@ -33,12 +32,10 @@ const ROOM_WAIT: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Tables {
     door: Door,
-    options: ConnectOptions,
-    publication: String,
+    enquiry: Enquiry,
     patterns: Patterns,
     /// Whether a table that appears gets a snapshot.
     snapshots: bool,
-    runtime: tokio::runtime::Handle,
     book: Mutex<Book>,
     /// The stream that runs now asked for binary values.
     binary: AtomicBool,
@@ -62,7 +59,6 @@ impl Tables {
     pub(crate) fn open(
         door: Door,
         options: ConnectOptions,
-        publication: &str,
         patterns: Patterns,
         snapshots: bool,
     ) -> Result<Tables> {
@@ -76,11 +72,9 @@ impl Tables {
         }
         Ok(Tables {
             door,
-            options,
-            publication: publication.to_owned(),
+            enquiry: Enquiry::new(options),
             patterns,
             snapshots,
-            runtime: tokio::runtime::Handle::current(),
             book: Mutex::new(book),
             binary: AtomicBool::new(false),
             appeared: Notify::new(),
@@ -201,19 +195,8 @@ impl Tables {
 
     fn resolve_new(&self, relation: &Relation<'_>) -> Result<(SchemaId, Arc<TableSchema>)> {
         let oids: Vec<u32> = relation.columns().map(|column| column.type_oid).collect();
-        let lookup = async {
-            let client = SqlClient::connect(&self.options).await?;
-            let types = load_types(&client, &oids).await?;
-            let table = load_published_table(&client, &self.publication, relation.oid).await?;
-            Ok::<_, Error>((types, table))
-        };
-        // The timer is made inside: the stream's thread is not one of the runtime's own.
-        let answer = self
-            .runtime
-            .block_on(async { tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await });
-        let (types, table) = answer
-            .map_err(|_| Error::unavailable("the server's catalog did not answer within 30 s"))??;
-        self.define_schema(from_relation(relation, &types, table.as_ref()))
+        let answer = self.enquiry.ask(relation.oid, &oids)?;
+        self.define_schema(from_relation(relation, &answer.types, &answer.columns))
     }
 
     /// Notes a table that the stream mentions and nobody knew.

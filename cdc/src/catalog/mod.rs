@@ -11,6 +11,7 @@ mod patterns;
 mod pg_type;
 mod preflight;
 mod publication;
+mod relation;
 mod slot;
 mod table;
 
@@ -21,8 +22,8 @@ pub use publication::{
     LeftOut, PublicationInfo, PublicationState, PublishedTable, ensure_publication,
     find_publication,
 };
+pub use relation::{RelationColumn, RelationQuestion};
 pub use slot::{SlotInfo, find_slot, take_over_slot};
 pub use table::{
-    ColumnInfo, Identity, Part, TableInfo, TableKind, list_tables, load_published_table,
-    load_published_tables,
+    ColumnInfo, Identity, Part, TableInfo, TableKind, list_tables, load_published_tables,
 };

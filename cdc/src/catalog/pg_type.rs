@@ -57,6 +57,23 @@ pub enum TypeClass {
     Other,
 }
 
+impl TypeClass {
+    /// The type that it is directly made of, if it is made of one.
+    #[must_use]
+    pub fn made_of(self) -> Option<u32> {
+        match self {
+            TypeClass::Array { element } => Some(element),
+            TypeClass::Domain { base, .. } => Some(base),
+            TypeClass::Range { subtype } => Some(subtype),
+            TypeClass::Base
+            | TypeClass::Enum
+            | TypeClass::Composite
+            | TypeClass::Multirange
+            | TypeClass::Other => None,
+        }
+    }
+}
+
 const SQL: &str = "
 with recursive wanted(oid) as (
     select unnest($1::oid[])

@@ -206,20 +206,6 @@ pub async fn load_published_tables(
     describe(client, &published).await
 }
 
-/// One of them, by its oid: what a change of one table among thousands asks for.
-///
-/// # Errors
-/// As [`load_published_tables`].
-pub async fn load_published_table(
-    client: &SqlClient,
-    publication: &str,
-    oid: u32,
-) -> Result<Option<TableInfo>> {
-    let sql = format!("{} and c.oid = $2", published_sql(client));
-    let published = client.query(READING, &sql, &[&publication, &oid]).await?;
-    Ok(describe(client, &published).await?.pop())
-}
-
 /// The tables whose oids, column lists and row filters are in `published`.
 async fn describe(client: &SqlClient, published: &[Row]) -> Result<Vec<TableInfo>> {
     let doing = READING;

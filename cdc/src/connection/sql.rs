@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use blacksmith_core::error::{Error, Result};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, config};
+use tokio_postgres::{Config, ToStatement, config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::network;
@@ -113,14 +113,14 @@ impl SqlClient {
         &self.place
     }
 
-    /// The rows of a query. `doing` says what for, in a few words, for errors.
+    /// The rows of a query, as text or prepared on this connection. `doing` says what for, in a few words, for errors.
     ///
     /// # Errors
     /// What the server refused, or a lost connection.
-    pub async fn query(
+    pub async fn query<S: ToStatement + ?Sized>(
         &self,
         doing: &str,
-        sql: &str,
+        sql: &S,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>> {
         let rows = self.hear(doing, self.client.query(sql, parameters)).await?;

@@ -13,6 +13,8 @@ use crate::arrange::{full, options};
 const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Open files and sockets, however many tables there are; systems begin at a limit of 1,024.
 const DESCRIPTORS_MAX: usize = 256;
+/// Sessions of the server that may begin while all tables get another column: the tests' own, and few of the program's.
+const SESSIONS_MAX: i64 = 40;
 /// Tables made, or written, by one transaction: each takes a lock.
 const AT_ONCE: usize = 100;
 
@@ -44,6 +46,13 @@ fn wait_rows(pipeline: &Pipeline, rows: usize) -> Duration {
     began.elapsed()
 }
 
+/// Sessions that the database has had.
+fn sessions(db: &Db) -> i64 {
+    let counted =
+        db.value("select sessions from pg_stat_database where datname = current_database()");
+    counted.parse().expect("a number")
+}
+
 #[test]
 fn thousands_of_tables_arrive_within_the_memory_cap_and_few_descriptors() {
     // The bench's own roles take every table's lock at once; the program does not.
@@ -65,11 +74,13 @@ fn thousands_of_tables_arrive_within_the_memory_cap_and_few_descriptors() {
         &db,
         "insert into t$ values (2, 'second'); update t$ set v = 'changed' where id = 1",
     );
+    let sessions = sessions(&db);
     with_all(
         &db,
         "alter table t$ add w int; insert into t$ values (3, 'third', 3)",
     );
     let followed = wait_rows(&pipeline, 4 * tables());
+    let begun = self::sessions(&db) - sessions;
 
     let (memory, descriptors) = (program.memory_bytes_peak(), program.descriptors());
     eprintln!(
@@ -77,6 +88,7 @@ fn thousands_of_tables_arrive_within_the_memory_cap_and_few_descriptors() {
         tables()
     );
     assert!(memory < MEMORY_BYTES_MAX, "{memory} bytes of memory");
+    assert!(begun < SESSIONS_MAX, "{begun} sessions of the server");
     assert!(descriptors < DESCRIPTORS_MAX, "{descriptors} descriptors");
     assert!(program.terminate().success());
     pipeline.assert_equal(&db, &names);

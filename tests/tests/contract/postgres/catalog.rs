@@ -1,6 +1,6 @@
 use blacksmith_cdc::catalog::{
-    Identity, Patterns, TableInfo, TableKind, TypeClass, ensure_publication, find_publication,
-    find_slot, list_tables, load_published_tables, load_types, take_over_slot,
+    Identity, Patterns, RelationQuestion, TableInfo, TableKind, TypeClass, ensure_publication,
+    find_publication, find_slot, list_tables, load_published_tables, load_types, take_over_slot,
 };
 use blacksmith_core::error::Kind;
 use blacksmith_tests::server::Server;
@@ -70,6 +70,60 @@ fn a_table_is_described_with_its_columns_keys_identity_and_real_size() {
         "the real size: nothing was analyzed"
     );
     assert!(part.blocks > 10 && part.filenode > 0 && !part.foreign);
+}
+
+#[test]
+fn a_single_table_is_described_by_its_number_as_among_all() {
+    let db = Server::shared().database("by_number");
+    db.execute(
+        r#"create schema "Weird ""Schema"""; create domain cents as numeric(12,2);
+           create table "Weird ""Schema"""."T" (gone int, b cents[] not null, a varchar(7), "primary" int,
+               double int generated always as ("primary" * 2) stored,
+               constraint pk primary key ("primary", b) include (a));
+           alter table "Weird ""Schema"""."T" drop column gone;
+           create table other (id int primary key);
+           create publication p for all tables"#,
+    );
+    let tables = published(&db, "p");
+    let table = tables.iter().find(|table| table.name == "T").unwrap();
+    let (asked, of_none) = wait_for(async {
+        let client = sql(&db).await;
+        let question = RelationQuestion::prepare(&client).await.unwrap();
+        let asked = question.ask(&client, table.oid).await.unwrap();
+        (asked, question.ask(&client, 1).await.unwrap())
+    });
+    assert_eq!(of_none, []);
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|c| {
+            (
+                c.name.as_str(),
+                c.type_oid,
+                c.typmod,
+                c.type_name.as_str(),
+                c.generated,
+                c.in_primary_key,
+            )
+        })
+        .collect();
+    let among_all: Vec<_> = table
+        .columns
+        .iter()
+        .map(|c| {
+            let in_key = table.primary_key.contains(&c.number);
+            (
+                c.name.as_str(),
+                c.type_oid,
+                c.typmod,
+                c.type_name.as_str(),
+                c.generated,
+                in_key,
+            )
+        })
+        .collect();
+    assert_eq!(asked, among_all);
+    let in_key: Vec<_> = asked.iter().filter(|c| c.5).map(|c| c.0).collect();
+    assert_eq!(in_key, ["b", "primary"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use blacksmith_cdc::catalog::{
-    Asked, Patterns, ensure_publication, find_slot, load_published_tables, load_types, preflight,
+    Asked, Patterns, RelationQuestion, ensure_publication, find_slot, load_published_tables,
+    load_types, preflight,
 };
 use blacksmith_cdc::connection::During;
 use blacksmith_core::finding::Severity;
@@ -75,6 +76,10 @@ fn questions(db: &Db, failover: bool) {
             .map(|column| column.type_oid)
             .collect();
         assert_eq!(load_types(&client, &oids).await.unwrap().len(), 2);
+        let question = RelationQuestion::prepare(&client).await.unwrap();
+        let asked = question.ask(&client, tables[0].oid).await.unwrap();
+        let names: Vec<_> = asked.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["id", "v", "d"]);
         let found = find_slot(&client, "s").await.unwrap().unwrap();
         assert_eq!(
             (found.failover, found.is_lost(), found.two_phase),
