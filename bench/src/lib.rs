@@ -1,4 +1,5 @@
-//! Blacksmith's benchmarks: one file per structure in `benches/`, and measurements of the whole in
-//! `examples/`, which share [`house`]. README.md beside this crate says how to run them and how far to trust them.
+//! Blacksmith's benchmarks: one file per structure in `benches/`, measurements of single parts of the whole in
+//! `examples/`, which share [`house`], and the program from end to end beside its ceilings in [`e2e`]. README.md beside this crate says how to run them and how far to trust them.
 
 pub mod house;
+pub mod e2e;

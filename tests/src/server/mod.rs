@@ -305,6 +305,20 @@ impl Server {
         self.0.cluster.data_dir()
     }
 
+    /// Full version, such as `15.20`.
+    #[must_use]
+    pub fn full_version(&self) -> &str {
+        &self.0.cluster.binaries.version
+    }
+
+    /// The path of a client program of this version, such as `pg_recvlogical`: beside the server's own program, also
+    /// where only that one is linked to from elsewhere.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        let server = self.0.cluster.binaries.program("postgres");
+        server.canonicalize().unwrap_or(server).with_file_name(name)
+    }
+
     /// Major version, such as 15.
     #[must_use]
     pub fn major(&self) -> u32 {

@@ -11,6 +11,8 @@
 //!                                     the seeded workload under SIGKILL, seed by seed
 //! cargo x failpoints [--seeds N] [--from S] [--only NAME]
 //!                                     the program dies at every place of its path, in every kind of work
+//! cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write]
+//!                                     the program from end to end beside its ceilings; see bench/README.md
 //! cargo x fuzz [--seconds N] [--target NAME] [--jobs N]
 //!                                     every fuzz target for N seconds (60); see fuzz/README.md
 //! cargo x fuzz --target NAME --input FILE
@@ -18,6 +20,7 @@
 //! cargo x fuzz --keep                 puts what earlier runs found into fuzz/corpus, as few inputs as cover it
 //! ```
 
+mod bench;
 mod deny;
 mod fuzz;
 mod instrument;
@@ -44,12 +47,14 @@ fn main() -> ExitCode {
         ["chaos", more @ ..] => chaos(more),
         ["failpoints", more @ ..] => failpoints(more),
         ["fuzz", more @ ..] => fuzz::run(more),
+        ["bench", more @ ..] => bench::run(more),
         ["deny", more @ ..] => deny::install().and_then(|()| deny::run(more)),
         _ => Err(
             "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | deny [--advisories] | \
                   chaos --seeds N [--from S] [--full] | \
                   failpoints [--seeds N] [--from S] [--only NAME] | \
-                  fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep]"
+                  fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep] | \
+                  bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write]"
                 .into(),
         ),
     };

@@ -1,0 +1,105 @@
+//! What the command line asks for.
+
+use std::path::PathBuf;
+
+use super::Result;
+use super::scenario::NAMES;
+use super::size::Size;
+
+const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write]";
+
+/// The command line, read.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// How much is measured.
+    pub size: Size,
+    /// The scenarios, in the order of [`NAMES`].
+    pub scenarios: Vec<String>,
+    /// Where everything goes as JSON; none for nowhere.
+    pub json: Option<PathBuf>,
+    /// Whether `bench/RESULTS.md` and the chart are written.
+    pub write: bool,
+}
+
+impl Arguments {
+    /// Reads the words behind `cargo x bench`.
+    ///
+    /// # Errors
+    /// When a word is not known, or its value is not a number; the message says what is.
+    pub fn parse(words: &[String]) -> Result<Arguments> {
+        let mut arguments = Arguments {
+            size: Size::DEFAULT,
+            scenarios: NAMES.map(String::from).into(),
+            json: None,
+            write: false,
+        };
+        // The form goes before what changes it, wherever they stand.
+        for word in words {
+            match word.as_str() {
+                "--short" => arguments.size = Size::SHORT,
+                "--full" => arguments.size = Size::FULL,
+                _ => {}
+            }
+        }
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
+            match word.as_str() {
+                "--short" | "--full" => {}
+                "--scenario" => arguments.scenarios = scenarios(value()?)?,
+                "--rounds" => arguments.size.rounds = positive(word, value()?)? as usize,
+                "--rows" => arguments.size.rows = positive(word, value()?)?,
+                "--json" => arguments.json = Some(value()?.into()),
+                "--write" => arguments.write = true,
+                _ => return Err(format!("bench knows no {word}\n{USAGE}")),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+fn scenarios(list: &str) -> Result<Vec<String>> {
+    let wanted: Vec<&str> = list.split(',').collect();
+    if let Some(unknown) = wanted.iter().find(|name| !NAMES.contains(name)) {
+        let known = NAMES.join(", ");
+        return Err(format!("there is no scenario {unknown}; there are {known}"));
+    }
+    let chosen = NAMES.iter().filter(|name| wanted.contains(name));
+    Ok(chosen.map(|name| (*name).to_owned()).collect())
+}
+
+fn positive(word: &str, text: &str) -> Result<u64> {
+    let number = text.replace('_', "").parse().ok();
+    let number = number.filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{word} needs a whole number above 0, not {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments> {
+        let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+        Arguments::parse(&words)
+    }
+
+    #[test]
+    fn numbers_change_the_form_wherever_they_stand() {
+        let arguments = parse("--rounds 2 --full --rows 5_000").unwrap();
+        assert_eq!((arguments.size.rounds, arguments.size.rows), (2, 5_000));
+    }
+
+    #[test]
+    fn scenarios_run_in_their_own_order_each_once() {
+        let arguments = parse("--scenario drain,snapshot,drain").unwrap();
+        assert_eq!(arguments.scenarios, ["snapshot", "drain"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_with_what_is() {
+        assert!(parse("--scenario nothing").unwrap_err().contains("drain"));
+        assert!(parse("--rounds 0").unwrap_err().contains("above 0"));
+        assert!(parse("--rows").unwrap_err().contains("usage"));
+        assert!(parse("--quick").unwrap_err().contains("usage"));
+    }
+}

@@ -1,0 +1,171 @@
+//! The stock program as users run it: a folder with a configuration file, a command, an exit code.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use blacksmith_tests::db::Db;
+
+use super::Result;
+use super::folder::{self, at};
+use super::meter::{Ended, Running};
+
+/// The variable that says where the stock binary is; `cargo x bench` sets it.
+const BINARY: &str = "BLACKSMITH_STREAM_BIN";
+/// The longest that anything may take.
+pub const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Where events are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sink {
+    /// Decoded into record batches, then thrown away.
+    Blackhole,
+    /// Parquet with zstd 1, the default.
+    Parquet,
+}
+
+impl Sink {
+    /// Both.
+    pub const ALL: [Sink; 2] = [Sink::Blackhole, Sink::Parquet];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Sink::Blackhole => "blackhole",
+            Sink::Parquet => "parquet",
+        }
+    }
+
+    fn section(self) -> &'static str {
+        match self {
+            Sink::Blackhole => "driver = \"blackhole\"\ntakes = \"rows\"\n",
+            Sink::Parquet => "driver = \"parquet\"\npath = \"lake\"\n",
+        }
+    }
+}
+
+/// A configured program: its folder has configuration, store and lake.
+#[derive(Debug)]
+pub struct Program {
+    folder: PathBuf,
+    url: String,
+}
+
+impl Program {
+    /// One that follows `db` through `slot` into `sink`; `more` are further lines of its source.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn following(
+        folder: &Path,
+        db: &Db,
+        slot: &str,
+        sink: Sink,
+        more: &str,
+    ) -> Result<Program> {
+        let configuration = format!(
+            "[sources.shop]\ndriver = \"postgres\"\nurl = \"${{DATABASE_URL}}\"\nslot = \"{slot}\"\n{more}\n\
+             [destinations.sink]\nschedule = {{ realtime = true }}\n{}\n\
+             [[flows]]\nfrom = \"shop\"\nto = \"sink\"\n",
+            sink.section()
+        );
+        Program::configured(folder, &configuration, &db.url())
+    }
+
+    /// One with this configuration, in which `${DATABASE_URL}` stands for `url`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn configured(folder: &Path, configuration: &str, url: &str) -> Result<Program> {
+        fs::create_dir_all(folder).map_err(|error| at(folder, &error))?;
+        let file = folder.join("blacksmith.toml");
+        fs::write(&file, configuration).map_err(|error| at(&file, &error))?;
+        Ok(Program {
+            folder: folder.into(),
+            url: url.into(),
+        })
+    }
+
+    /// The same program in another folder, with everything that is in this one.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn copied_to(&self, folder: &Path) -> Result<Program> {
+        folder::remove(folder)?;
+        folder::copy(&self.folder, folder)?;
+        Ok(Program {
+            folder: folder.into(),
+            url: self.url.clone(),
+        })
+    }
+
+    /// Starts it with `arguments`.
+    ///
+    /// # Errors
+    /// When there is no such binary.
+    pub fn start(&self, arguments: &[&str]) -> Result<Running> {
+        let binary = std::env::var_os(BINARY).ok_or(format!(
+            "{BINARY} does not say where the release binary is: run `cargo x bench`"
+        ))?;
+        let said =
+            File::create(self.folder.join("said")).map_err(|error| at(&self.folder, &error))?;
+        let mut command = Command::new(binary);
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env("DATABASE_URL", &self.url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said);
+        Running::start("blacksmith-stream", &mut command)
+    }
+
+    /// Runs `run --until caught-up` with `more` to its end.
+    ///
+    /// # Errors
+    /// When it fails, with the end of what it said.
+    pub fn catch_up(&self, more: &[&str]) -> Result<Ended> {
+        let arguments = [&["run", "--until", "caught-up"], more].concat();
+        let ended = self.start(&arguments)?.wait(PATIENCE)?;
+        match ended.status.success() {
+            true => Ok(ended),
+            false => {
+                super::stop::check()?;
+                Err(format!(
+                    "blacksmith-stream {}: {}\n{}",
+                    arguments.join(" "),
+                    ended.status,
+                    self.said_last()
+                ))
+            }
+        }
+    }
+
+    /// The end of what it said last.
+    #[must_use]
+    pub fn said_last(&self) -> String {
+        let said = self.said();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// What it said last.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.folder.join("said")).unwrap_or_default()
+    }
+
+    /// The folder of its lake.
+    #[must_use]
+    pub fn lake(&self) -> PathBuf {
+        self.folder.join("lake")
+    }
+
+    /// Its own folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}

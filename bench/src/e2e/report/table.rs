@@ -1,0 +1,101 @@
+//! Trials as tables of Markdown, which people also read as they stand.
+
+use crate::e2e::reading::Reading;
+use crate::e2e::trial::{Readings, Role, Trial};
+
+const HEADINGS: [&str; 10] = [
+    "contender",
+    "rows/s",
+    "spread",
+    "MB/s",
+    "CPU s/M",
+    "server CPU s/M",
+    "peak RSS MiB",
+    "written MB",
+    "lake MB",
+    "÷ ceilings",
+];
+
+/// All trials, one below the other.
+pub(super) fn all(trials: &[Trial]) -> String {
+    let tables: Vec<String> = trials.iter().map(one).collect();
+    tables.join("\n")
+}
+
+fn one(trial: &Trial) -> String {
+    let mut rows = vec![HEADINGS.map(String::from)];
+    rows.extend(trial.contenders.iter().map(|own| row(trial, own)));
+    let rounds = trial.contenders.first().map_or(0, |own| own.rounds.len());
+    let title = format!("{} {}, {rounds} rounds", trial.scenario, trial.work);
+    let more: String = trial.contenders.iter().filter_map(more).collect();
+    format!("\n### {title}\n\n{}{more}", aligned(&rows))
+}
+
+fn row(trial: &Trial, own: &Readings) -> [String; 10] {
+    let rate = own.median(Reading::rate);
+    let mb = |bytes: f64| match bytes {
+        0.0 => "-".into(),
+        bytes => format!("{:.1}", bytes / 1e6),
+    };
+    let figure = |figure: f64| match figure {
+        0.0 => "-".into(),
+        figure => format!("{figure:.2}"),
+    };
+    [
+        own.name.clone(),
+        format!("{:.0}", rate.value),
+        format!("{:.0} %", rate.spread * 100.0),
+        mb(rate.value * trial.row_bytes),
+        figure(own.median(Reading::cpu_per_million).value),
+        figure(own.median(Reading::server_cpu_per_million).value),
+        format!(
+            "{:.0}",
+            own.median(|own| own.own.rss_peak_bytes as f64).value / f64::from(1 << 20)
+        ),
+        mb(own.median(|own| own.own.written_bytes as f64).value),
+        mb(own.median(|own| own.lake_bytes as f64).value),
+        ratios(trial, own),
+    ]
+}
+
+/// How it stands to each ceiling, in their order.
+fn ratios(trial: &Trial, own: &Readings) -> String {
+    if own.role == Role::Ceiling {
+        return "ceiling".into();
+    }
+    let ratios = trial.ceilings().map(|ceiling| {
+        let ratio = own.ratio(ceiling);
+        format!(
+            "{:.2} {} (± {:.0} %)",
+            ratio.value,
+            ceiling.name,
+            ratio.spread * 50.0
+        )
+    });
+    ratios.collect::<Vec<_>>().join(", ")
+}
+
+/// A line with what else a contender saw.
+fn more(own: &Readings) -> Option<String> {
+    let names = own.rounds.first()?.more.keys();
+    let figures = names.map(|name| {
+        let median = own.median(|reading| reading.more.get(name).copied().unwrap_or(0.0));
+        format!("{name} {:.3}", median.value)
+    });
+    let figures: Vec<String> = figures.collect();
+    (!figures.is_empty()).then(|| format!("\n{}: {}\n", own.name, figures.join(", ")))
+}
+
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let cells = cells.map(|(cell, width)| format!(" {cell:<width$} |"));
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let rule = widths.map(|width| "-".repeat(width));
+    let body: String = rows.iter().skip(1).map(line).collect();
+    let head = rows.first().map(line).unwrap_or_default();
+    format!("{head}{}{body}", line(&rule))
+}

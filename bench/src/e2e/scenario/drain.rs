@@ -1,0 +1,33 @@
+//! `drain`: a backlog of transactions of 1,000 rows, from the slot until everything is loaded.
+
+use super::Bench;
+use crate::e2e::Result;
+use crate::e2e::backlog::{Backlog, Work};
+use crate::e2e::data::Data;
+use crate::e2e::program::Sink;
+use crate::e2e::trial::{Contender, Trial};
+
+pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
+    let size = bench.size;
+    let trials = Data::ALL.map(|data| {
+        let backlog = bench.backlog(Work::bulk(data, size.rows))?;
+        whole("drain", backlog, size.rounds)
+    });
+    trials.into_iter().collect()
+}
+
+/// The whole way of a backlog, beside both ceilings.
+pub(super) fn whole(scenario: &str, backlog: &Backlog, rounds: usize) -> Result<Trial> {
+    let mut contenders = ceilings(backlog);
+    contenders
+        .extend(Sink::ALL.map(|sink| Contender::ours(sink.name(), move || backlog.drain(sink))));
+    let trial = Trial::hold(scenario, &backlog.work.name, rounds, contenders)?;
+    Ok(trial.of_row_bytes(backlog.row_bytes))
+}
+
+fn ceilings(backlog: &Backlog) -> Vec<Contender<'_>> {
+    vec![
+        Contender::ceiling("pg_recvlogical", || backlog.pg_recvlogical()),
+        Contender::ceiling("framing", || backlog.framing()),
+    ]
+}

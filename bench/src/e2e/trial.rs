@@ -1,0 +1,255 @@
+//! Contenders that do the same work, measured in turn.
+
+use std::fmt;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::reading::Reading;
+use super::{Result, stop};
+
+/// What a contender is to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// What the machine gives at most: others are divided by it.
+    Ceiling,
+    /// Our program.
+    Ours,
+}
+
+/// Somebody who does the work, as often as asked.
+pub struct Contender<'a> {
+    name: String,
+    role: Role,
+    run: Box<dyn FnMut() -> Result<Reading> + 'a>,
+}
+
+impl fmt::Debug for Contender<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contender")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Contender<'a> {
+    /// A ceiling.
+    pub fn ceiling(name: &str, run: impl FnMut() -> Result<Reading> + 'a) -> Contender<'a> {
+        Contender {
+            name: name.into(),
+            role: Role::Ceiling,
+            run: Box::new(run),
+        }
+    }
+
+    /// Our program.
+    pub fn ours(name: &str, run: impl FnMut() -> Result<Reading> + 'a) -> Contender<'a> {
+        Contender {
+            role: Role::Ours,
+            ..Contender::ceiling(name, run)
+        }
+    }
+}
+
+/// All readings of one contender, one for each round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Readings {
+    /// Its name.
+    pub name: String,
+    /// What it is to the others.
+    pub role: Role,
+    /// Its readings.
+    pub rounds: Vec<Reading>,
+}
+
+/// A trial that was held.
+#[derive(Debug, Clone, Serialize)]
+pub struct Trial {
+    /// The scenario.
+    pub scenario: String,
+    /// What was worked on.
+    pub work: String,
+    /// Mean bytes of a row, as text; 0 where that means nothing.
+    pub row_bytes: f64,
+    /// Everybody's readings.
+    pub contenders: Vec<Readings>,
+}
+
+impl Trial {
+    /// Holds it: in each round everybody runs once, and somebody else begins.
+    ///
+    /// # Errors
+    /// The first failure of a contender.
+    pub fn hold(
+        scenario: &str,
+        work: &str,
+        rounds: usize,
+        mut contenders: Vec<Contender<'_>>,
+    ) -> Result<Trial> {
+        let mut seen: Vec<Vec<Reading>> = vec![Vec::new(); contenders.len()];
+        for round in 0..rounds {
+            for turn in 0..contenders.len() {
+                stop::check()?;
+                let index = (round + turn) % contenders.len();
+                let (contender, readings) = (&mut contenders[index], &mut seen[index]);
+                let started = Instant::now();
+                let reading = (contender.run)();
+                let reading = reading
+                    .map_err(|why| format!("{scenario}, {work}, {}: {why}", contender.name))?;
+                eprintln!(
+                    "{scenario} {work} {}/{rounds} {}: {:.0}/s in {:.2} s ({:.1} s with preparation)",
+                    round + 1,
+                    contender.name,
+                    reading.rate(),
+                    reading.seconds,
+                    started.elapsed().as_secs_f64()
+                );
+                readings.push(reading);
+            }
+        }
+        let readings = contenders.into_iter().zip(seen);
+        Ok(Trial {
+            scenario: scenario.into(),
+            work: work.into(),
+            row_bytes: 0.0,
+            contenders: readings
+                .map(|(contender, rounds)| Readings {
+                    name: contender.name,
+                    role: contender.role,
+                    rounds,
+                })
+                .collect(),
+        })
+    }
+
+    /// The same whose rows have so many bytes.
+    #[must_use]
+    pub fn of_row_bytes(mut self, row_bytes: f64) -> Trial {
+        self.row_bytes = row_bytes;
+        self
+    }
+
+    /// The contender of this name.
+    #[must_use]
+    pub fn contender(&self, name: &str) -> Option<&Readings> {
+        self.contenders.iter().find(|own| own.name == name)
+    }
+
+    /// The ceilings.
+    pub fn ceilings(&self) -> impl Iterator<Item = &Readings> {
+        self.contenders
+            .iter()
+            .filter(|own| own.role == Role::Ceiling)
+    }
+}
+
+impl Readings {
+    /// A figure of every round: its median and how far they lay apart.
+    pub fn median(&self, of: impl Fn(&Reading) -> f64) -> Median {
+        Median::of(self.rounds.iter().map(of).collect())
+    }
+
+    /// How our rate stands to another's of the same round.
+    #[must_use]
+    pub fn ratio(&self, other: &Readings) -> Median {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        Median::of(
+            pairs
+                .map(|(own, other)| own.rate() / other.rate())
+                .collect(),
+        )
+    }
+}
+
+/// The middle of some figures, and how far the outermost lie apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Median {
+    /// The middle one, or the mean of the two in the middle.
+    pub value: f64,
+    /// (largest - smallest) / middle.
+    pub spread: f64,
+}
+
+impl Median {
+    /// Of these; zero when there are none.
+    #[must_use]
+    pub fn of(mut figures: Vec<f64>) -> Median {
+        figures.sort_unstable_by(f64::total_cmp);
+        let (Some(first), Some(last)) = (figures.first(), figures.last()) else {
+            return Median {
+                value: 0.0,
+                spread: 0.0,
+            };
+        };
+        let upper = figures[figures.len() / 2];
+        let value = f64::midpoint(figures[(figures.len() - 1) / 2], upper);
+        let spread = if value == 0.0 {
+            0.0
+        } else {
+            (last - first) / value
+        };
+        Median { value, spread }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(seconds: f64) -> Reading {
+        Reading {
+            rows: 100,
+            seconds,
+            ..Reading::default()
+        }
+    }
+
+    #[test]
+    fn everybody_runs_in_every_round_and_another_begins() {
+        let order = std::cell::RefCell::new(String::new());
+        let contender = |name: &'static str, seconds: f64| {
+            let order = &order;
+            Contender::ours(name, move || {
+                order.borrow_mut().push_str(name);
+                Ok(reading(seconds))
+            })
+        };
+        let trial =
+            Trial::hold("s", "w", 2, vec![contender("a", 1.0), contender("b", 2.0)]).unwrap();
+        assert_eq!(*order.borrow(), "abba");
+        let (a, b) = (trial.contender("a").unwrap(), trial.contender("b").unwrap());
+        assert_eq!(b.ratio(a).value, 0.5);
+    }
+
+    #[test]
+    fn a_failure_ends_the_trial_and_names_who_failed() {
+        let contenders = vec![Contender::ceiling("a", || Err("no".into()))];
+        let why = Trial::hold("drain", "events", 1, contenders).unwrap_err();
+        assert_eq!(why, "drain, events, a: no");
+    }
+
+    #[test]
+    fn ratios_are_formed_within_a_round() {
+        let readings = |seconds: [f64; 3]| Readings {
+            name: String::new(),
+            role: Role::Ours,
+            rounds: seconds.map(reading).into(),
+        };
+        // The machine is three times as slow in the last round, for both.
+        let ratio = readings([1.0, 1.0, 3.0]).ratio(&readings([2.0, 2.0, 6.0]));
+        assert_eq!(
+            ratio,
+            Median {
+                value: 2.0,
+                spread: 0.0
+            }
+        );
+    }
+
+    #[test]
+    fn the_middle_of_an_even_number_is_between_two() {
+        assert_eq!(Median::of(vec![4.0, 1.0, 3.0, 2.0]).value, 2.5);
+        assert_eq!(Median::of(Vec::new()).value, 0.0);
+    }
+}
