@@ -12,6 +12,10 @@ use crate::stream::Ack;
 /// What `silence_timeout` may be: the server is asked for a sign of life every second, and may be busy.
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
 
+/// From how many bytes of log on a backlog is read in batches, unless configured.
+const CATCH_UP_FROM: u64 = 64 << 20;
+const CATCH_UP_FROM_MIN: u64 = 1 << 10;
+
 /// The keys of `[sources.<name>]` with `driver = "postgres"`.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -36,6 +40,10 @@ pub struct PostgresOptions {
     /// `failover`: whether the slot is synchronised to standbys (PostgreSQL 17). Default false.
     pub failover: bool,
     /// `silence_timeout`: how long the server may say nothing, 5 s to 1 h; it stands in `connect`. Default 90 s.
+    /// `catch_up`: whether a slot that is far behind is read in batches. Default true; with `ack = "sink"` never,
+    /// because a batch is forgotten by the server before the next is read.
+    /// `catch_up_from`: bytes of log that are far, at least 1 KiB. Default 64 MiB. `None` when it never happens.
+    pub catch_up_from: Option<u64>,
     /// `timeline`: a timeline that is accepted after a promotion.
     pub timeline: Option<u32>,
 }
@@ -87,6 +95,15 @@ impl PostgresOptions {
             .take_enum("ack", &[("log", Ack::Log), ("sink", Ack::Sink)])
             .or(Ack::Log);
         let failover = section.take_bool("failover").or(false);
+        let catch_up = section.take_bool("catch_up").or(true);
+        let far = section
+            .take_size("catch_up_from")
+            .checked(
+                |bytes| *bytes >= CATCH_UP_FROM_MIN,
+                "not a backlog worth a batch (at least 1KiB)",
+                "64MiB is a good beginning",
+            )
+            .or(CATCH_UP_FROM);
         let timeline = section.take_u64("timeline").optional();
         let silence = section
             .take_duration("silence_timeout")
@@ -149,6 +166,7 @@ impl PostgresOptions {
             format,
             ack,
             failover,
+            catch_up_from: (catch_up && ack == Ack::Log).then_some(far),
             timeline: timeline.and_then(|timeline| u32::try_from(timeline).ok()),
         })
     }

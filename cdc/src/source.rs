@@ -17,7 +17,9 @@ use blacksmith_core::source::{Format, Listen, Listening, Mode, Source, SourcePro
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Asked, Patterns, TableInfo, ensure_publication, find_publication, preflight};
+use crate::catalog::{
+    Asked, Patterns, TableInfo, ensure_publication, find_publication, log_end, preflight,
+};
 use crate::connection::{SqlClient, Waker};
 use crate::decoder::PostgresFormat;
 use crate::options::{PostgresOptions, Snapshot, ValueFormat};
@@ -68,6 +70,15 @@ impl Changes {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
+    fn phase(&self) -> &'static str {
+        let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = self.gauge.catching_up.load(Ordering::Relaxed);
+        if behind && phase == "streaming" {
+            return "catching up";
+        }
+        phase
+    }
+
     fn stream_settings(&self) -> StreamSettings {
         StreamSettings {
             options: self.options.connect.clone(),
@@ -75,6 +86,7 @@ impl Changes {
             slot: self.options.slot.clone(),
             ack: self.options.ack,
             binary: self.options.format != ValueFormat::Text,
+            catch_up_from: self.options.catch_up_from,
             timeline: self.options.timeline,
         }
     }
@@ -168,7 +180,7 @@ impl Changes {
         let server = gauge.server_lsn.load(Ordering::Relaxed);
         let confirmed = gauge.confirmed_lsn.load(Ordering::Relaxed);
         SourceProgress {
-            phase: (*self.phase.lock().unwrap_or_else(PoisonError::into_inner)).to_owned(),
+            phase: self.phase().to_owned(),
             snapshots: self.copies.read(),
             events: gauge.events.load(Ordering::Relaxed),
             lag_bytes: (server > 0).then(|| server.saturating_sub(confirmed)),
@@ -196,6 +208,7 @@ impl Changes {
             runtime: tokio::runtime::Handle::current(),
             waker: Waker::new()?,
             whole: AtomicBool::new(false),
+            stream_only: AtomicBool::new(false),
             stop: Arc::new(Stop::default()),
         };
         let (waker, halt) = (stream.waker.clone(), Arc::clone(&stream.stop));
@@ -288,6 +301,10 @@ impl Changes {
     async fn reconcile(&self, tables: &Tables, door: &Door) -> Result<()> {
         let client = SqlClient::connect(&self.options.connect).await?;
         verify_client(&client, door).await?;
+        let log_end = log_end(&client).await?;
+        self.gauge
+            .server_lsn
+            .fetch_max(log_end.0, Ordering::Relaxed);
         let patterns = Patterns::parse(&self.options.tables)?;
         let name = &self.options.publication;
         let publication = match find_publication(&client, name).await? {

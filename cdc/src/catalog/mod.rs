@@ -23,7 +23,7 @@ pub use publication::{
     find_publication,
 };
 pub use relation::{RelationColumn, RelationQuestion};
-pub use slot::{SlotInfo, find_slot, take_over_slot};
+pub use slot::{SlotInfo, find_slot, log_end, take_over_slot};
 pub use table::{
     ColumnInfo, Identity, Part, TableInfo, TableKind, list_tables, load_published_tables,
 };

@@ -93,6 +93,22 @@ fn slot_of(row: &tokio_postgres::Row) -> Result<SlotInfo> {
     })
 }
 
+const LOG_END: &str = "
+select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end)::text";
+
+/// Where the server's log ends that decoding may read. A stream that is behind does not learn it: the server
+/// tells it only how far it has sent.
+///
+/// # Errors
+/// What the server refused, or a lost connection.
+pub async fn log_end(client: &SqlClient) -> Result<Lsn> {
+    let rows = client
+        .query("looking where the log ends", LOG_END, &[])
+        .await?;
+    let end = rows.first().and_then(|row| row.get::<_, Option<&str>>(0));
+    end.map_or(Ok(Lsn::ZERO), str::parse)
+}
+
 const TAKE_OVER: &str = "
 select pg_terminate_backend(a.pid)
 from pg_replication_slots s

@@ -13,11 +13,11 @@ use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::{Error, Result};
 
 use super::channel::Pulled;
+use super::gather::{Front, Gatherer};
 use super::lsn::Lsn;
-use super::lump::{Lump, to_server_time, walk};
-use super::message::{HEADER_BYTES, Header, garbled};
+use super::lump::{Lump, check, to_server_time};
+use super::message::garbled;
 use super::network;
-use super::pace::Pace;
 use super::refusal::{During, ServerError};
 use super::socket::Wait;
 use super::waker::Waker;
@@ -25,8 +25,6 @@ use super::wire::Wire;
 
 /// Longest message of a stream: the server's own limit of 1 GiB, and room for its headers.
 pub const MESSAGE_BYTES_MAX: usize = (1 << 30) + (64 << 10);
-/// A lump is handed out when it has this size, even if more waits.
-const LUMP_BYTES_MAX: usize = 1 << 20;
 /// Status messages that the server has not taken; more means that it reads nothing at all.
 const UNSENT_BYTES_MAX: usize = 64 << 10;
 
@@ -48,10 +46,7 @@ pub struct Status {
 pub struct CopyBoth {
     wire: Wire,
     slot: String,
-    pace: Pace,
-    /// Size of the lump that was handed out last; its bytes are given up by the next `receive`.
-    lump_bytes: usize,
-    heard_at: Instant,
+    gatherer: Gatherer,
 }
 
 impl CopyBoth {
@@ -60,9 +55,7 @@ impl CopyBoth {
         CopyBoth {
             wire,
             slot,
-            pace: Pace::default(),
-            lump_bytes: 0,
-            heard_at: Instant::now(),
+            gatherer: Gatherer::new(),
         }
     }
 
@@ -75,7 +68,7 @@ impl CopyBoth {
     /// How long the server has been silent. It speaks at least every half of its `wal_sender_timeout`.
     #[must_use]
     pub fn silence(&self) -> Duration {
-        self.heard_at.elapsed()
+        self.gatherer.silence()
     }
 
     /// Waits for messages. Returns an empty lump at `deadline`, or when the waker was used.
@@ -87,84 +80,20 @@ impl CopyBoth {
     /// [`blacksmith_core::error::Kind::Unavailable`] when the connection is lost or the server ended the
     /// stream; otherwise what the server refused, see [`super::Refusal`].
     pub fn receive(&mut self, deadline: Instant) -> Result<Lump<'_>> {
-        let given_up = std::mem::take(&mut self.lump_bytes);
-        self.wire.channel.inbox().consume(given_up);
-        self.lump_bytes = self.gather(deadline)?;
-        Ok(Lump::new(&self.wire.channel.unread()[..self.lump_bytes]))
-    }
-
-    /// Waits until whole messages stand at the front of the inbox; their bytes, or 0.
-    fn gather(&mut self, deadline: Instant) -> Result<usize> {
         loop {
-            let walked = walk(self.wire.channel.unread(), self.wire.limit_bytes)?;
-            match walked.next {
-                _ if walked.whole_bytes > 0 => return Ok(walked.whole_bytes),
-                Some(next)
-                    if next.tag != b'd' && next.total_bytes <= self.wire.channel.unread().len() =>
-                {
-                    self.control(next)?;
-                    continue;
-                }
-                _ => {}
-            }
-            self.flush()?;
-            if self.pace.is_busy() && self.nap(deadline)? == Wait::Woken {
-                return Ok(0);
-            }
-            if self.pull()? == 0 {
-                if Instant::now() >= deadline {
-                    return Ok(0);
-                }
-                if !self.pace.is_busy() && self.nap(deadline)? == Wait::Woken {
-                    return Ok(0);
-                }
+            match self.gatherer.next(&mut self.wire, check, deadline)? {
+                Front::Data(bytes) => return Ok(Lump::new(&self.wire.channel.unread()[..bytes])),
+                Front::Nothing => return Ok(Lump::new(&[])),
+                Front::Other(tag, body) => self.control(tag, &body)?,
             }
         }
-    }
-
-    fn nap(&mut self, deadline: Instant) -> Result<Wait> {
-        let nap = self.pace.nap(Instant::now(), deadline);
-        self.wire
-            .channel
-            .wait(nap.low_mark_bytes, nap.until)
-            .map_err(|error| network::failure(error, &self.wire.place))
-    }
-
-    /// Takes what has arrived, up to a lump; bytes.
-    fn pull(&mut self) -> Result<usize> {
-        let mut bytes = 0;
-        while bytes < LUMP_BYTES_MAX {
-            match self
-                .wire
-                .channel
-                .pull()
-                .map_err(|error| network::failure(error, &self.wire.place))?
-            {
-                Pulled::Bytes(more) => bytes += more,
-                Pulled::Nothing => break,
-                Pulled::Closed if bytes > 0 => break,
-                Pulled::Closed => {
-                    let closed = std::io::ErrorKind::UnexpectedEof.into();
-                    return Err(network::failure(closed, &self.wire.place));
-                }
-            }
-        }
-        let now = Instant::now();
-        self.pace.brought(bytes, now);
-        if bytes > 0 {
-            self.heard_at = now;
-        }
-        Ok(bytes)
     }
 
     /// Handles a message that is not part of the stream.
-    fn control(&mut self, next: Header) -> Result<()> {
-        let body = self.wire.channel.unread()[HEADER_BYTES..next.total_bytes].to_vec();
-        self.wire.channel.inbox().consume(next.total_bytes);
-        match next.tag {
+    fn control(&self, tag: u8, body: &[u8]) -> Result<()> {
+        match tag {
             b'E' => {
-                Err(ServerError::read(&body)?
-                    .into_error(During::Slot(&self.slot), &self.wire.place))
+                Err(ServerError::read(body)?.into_error(During::Slot(&self.slot), &self.wire.place))
             }
             b'N' | b'S' => Ok(()),
             b'c' | b'C' | b'Z' => Err(Error::unavailable("the server ended the stream")
@@ -194,14 +123,7 @@ impl CopyBoth {
         message.push(status.reply_wanted.into());
         let queued = self.wire.channel.queue(&message);
         queued.map_err(|error| network::failure(error, &self.wire.place))?;
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.wire
-            .channel
-            .flush()
-            .map_err(|error| network::failure(error, &self.wire.place))
+        self.wire.flush()
     }
 
     /// Ends the stream politely, so that the slot is free when this returns: says goodbye, and reads on until

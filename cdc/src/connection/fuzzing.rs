@@ -1,6 +1,6 @@
 //! What the fuzz targets do with a server's bytes, and with what names a server. See [`crate::fuzzing`].
 
-use super::lump::walk;
+use super::lump::{check, walk};
 use super::message::{HEADER_BYTES, Row, header};
 use super::{
     ConnectOptions, During, Lsn, Lump, Message, Refusal, ServerError, ServerVersion, quote,
@@ -11,7 +11,7 @@ const LIMIT_BYTES: usize = 4 << 10;
 
 /// Bytes off the wire: a lump of the stream, then whatever message stands behind it; and the same as a text.
 pub(crate) fn wire(input: &[u8]) {
-    if let Ok(walked) = walk(input, LIMIT_BYTES) {
+    if let Ok(walked) = walk(input, LIMIT_BYTES, check) {
         let (whole, rest) = input.split_at(walked.whole_bytes);
         let messages = Lump::new(whole).messages();
         let bytes = messages.map(|message| match message {

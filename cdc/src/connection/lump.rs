@@ -10,6 +10,7 @@
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::Result;
 
+use super::gather::Check;
 use super::lsn::Lsn;
 use super::message::{HEADER_BYTES, Header, garbled, header};
 
@@ -149,8 +150,8 @@ pub(super) struct Walk {
     pub(super) next: Option<Header>,
 }
 
-/// Goes from message to message and checks each.
-pub(super) fn walk(bytes: &[u8], limit_bytes: usize) -> Result<Walk> {
+/// Goes from message to message and checks the body of each.
+pub(super) fn walk(bytes: &[u8], limit_bytes: usize, check: Check) -> Result<Walk> {
     let mut whole_bytes = 0;
     loop {
         let rest = &bytes[whole_bytes..];
@@ -168,7 +169,8 @@ pub(super) fn walk(bytes: &[u8], limit_bytes: usize) -> Result<Walk> {
     }
 }
 
-fn check(body: &[u8]) -> Result<()> {
+/// Whether `body` is one of the stream's messages.
+pub(super) fn check(body: &[u8]) -> Result<()> {
     match body.first() {
         Some(b'w') if body.len() >= DATA_BYTES => Ok(()),
         Some(b'k') if body.len() >= KEEPALIVE_BYTES => Ok(()),
@@ -210,7 +212,7 @@ mod tests {
     fn a_lump_gives_each_message_in_order_and_leaves_the_unfinished_one() {
         let bytes = [data(b"one"), keepalive(1), data(b""), data(b"cut")].concat();
         let cut = &bytes[..bytes.len() - 1];
-        let walked = walk(cut, 100).unwrap();
+        let walked = walk(cut, 100, check).unwrap();
         assert_eq!(walked.whole_bytes, bytes.len() - data(b"cut").len());
         assert_eq!(walked.next.unwrap().total_bytes, data(b"cut").len());
         let lump = Lump::new(&cut[..walked.whole_bytes]);
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn another_kind_of_message_ends_the_lump() {
         let bytes = [data(b"x"), b"E\0\0\0\x05\0".to_vec()].concat();
-        let walked = walk(&bytes, 100).unwrap();
+        let walked = walk(&bytes, 100, check).unwrap();
         assert_eq!(walked.whole_bytes, data(b"x").len());
         assert_eq!(
             walked.next,
@@ -246,10 +248,10 @@ mod tests {
 
     #[test]
     fn short_unknown_and_oversized_messages_are_refused() {
-        assert!(walk(b"d\0\0\0\x05w", 100).is_err());
-        assert!(walk(b"d\0\0\0\x05x", 100).is_err());
-        assert!(walk(b"d\0\0\0\x04", 100).is_err());
-        assert!(walk(b"d\x7f\0\0\0", 1 << 20).is_err());
+        assert!(walk(b"d\0\0\0\x05w", 100, check).is_err());
+        assert!(walk(b"d\0\0\0\x05x", 100, check).is_err());
+        assert!(walk(b"d\0\0\0\x04", 100, check).is_err());
+        assert!(walk(b"d\x7f\0\0\0", 1 << 20, check).is_err());
     }
 
     proptest! {
@@ -265,7 +267,7 @@ mod tests {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;
             }
-            if let Ok(walked) = walk(&bytes, 1000) {
+            if let Ok(walked) = walk(&bytes, 1000, check) {
                 let mut messages = Lump::new(&bytes[..walked.whole_bytes]).messages();
                 while messages.next().is_some() {}
                 prop_assert!(messages.rest.is_empty());

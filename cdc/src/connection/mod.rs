@@ -7,14 +7,17 @@
 //!
 //! In reading order: `options`, `draft`, `url` (what was asked for), `quote` and `session` (what goes into
 //! commands), `socket`, `tls`, `channel` (bytes), `message`, `wire`, `auth` (messages), `refusal` and `network`
-//! (errors), `replication`, `slot_command`, `copy_both`, `lump`, `pace` (the stream).
+//! (errors), `replication`, `slot_command`, `pace`, `lump`, `gather` (how long answers are read), `copy_both` (the
+//! stream), `copy_out`.
 //!
 //! Unix only, as Postgres's own deployments are.
 
 mod auth;
 mod channel;
 mod copy_both;
+mod copy_out;
 mod draft;
+mod gather;
 mod inbox;
 mod low_mark;
 mod lsn;
@@ -38,6 +41,7 @@ mod waker;
 mod wire;
 
 pub use copy_both::{CopyBoth, MESSAGE_BYTES_MAX, Status};
+pub use copy_out::{Copied, CopiedRows, CopyOut};
 pub use lsn::Lsn;
 pub use lump::{Lump, Message, Messages};
 pub use message::Row;
@@ -48,7 +52,7 @@ pub use options::{
 pub use refusal::{During, Refusal, ServerError, refusal_of, server_error};
 pub use replication::{ReplicationConnection, SystemIdentity};
 pub(crate) use slot_command::check_slot_name;
-pub use slot_command::{CreatedSlot, NewSlot};
+pub use slot_command::{CreatedSlot, NewSlot, SlotStanding};
 pub use sql::SqlClient;
 pub use stream_options::{StreamOptions, Streaming};
 pub use version::ServerVersion;

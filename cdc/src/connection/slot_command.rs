@@ -1,15 +1,17 @@
-//! Creating and dropping replication slots.
+//! Replication slots: created, looked at, peeked into, advanced, dropped.
 
 use std::time::{Duration, Instant};
 
 use blacksmith_core::error::{Error, Result};
 use postgres_protocol::message::frontend;
 
+use super::copy_out::CopyOut;
 use super::lsn::Lsn;
 use super::message::{Row, garbled};
 use super::quote::{identifier, literal};
 use super::refusal::{During, Refusal, refusal_of};
 use super::replication::{ANSWER_TIMEOUT, ReplicationConnection};
+use super::stream_options::StreamOptions;
 use super::waker::Waker;
 use super::wire::Wire;
 
@@ -38,6 +40,17 @@ pub struct CreatedSlot {
     pub snapshot: Option<String>,
 }
 
+/// Where a slot stands, and how far its log can be read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotStanding {
+    /// Where decoding begins each time: no transaction that is not confirmed began before.
+    pub restart: Lsn,
+    /// What has been confirmed.
+    pub confirmed: Lsn,
+    /// Where the log ends that decoding may read.
+    pub log_end: Lsn,
+}
+
 impl ReplicationConnection {
     /// Creates a logical slot for pgoutput. The server first waits for all running transactions to end; after
     /// `timeout` the command is cancelled.
@@ -50,7 +63,7 @@ impl ReplicationConnection {
         let sql = self.create_slot_sql(slot)?;
         let rows = match self.run(&sql, During::Slot(slot.name), timeout) {
             Err(error) if timed_out(&error) => {
-                self.cancel();
+                self.cancel(self.options.connect_timeout);
                 return Err(Error::unavailable(format!(
                     "replication slot {:?} was not created within {} s, because a transaction is still open",
                     slot.name,
@@ -128,13 +141,68 @@ impl ReplicationConnection {
         self.run(&sql, During::Slot(name), timeout).map(drop)
     }
 
-    /// Asks the server, over a second connection, to cancel what this one is doing. Best effort: the session
-    /// ends anyway when its socket is closed, only later.
-    fn cancel(&self) {
+    /// Where a slot stands.
+    ///
+    /// # Errors
+    /// [`super::Refusal::SlotMissing`], or a lost connection.
+    pub fn slot_standing(&mut self, name: &str) -> Result<SlotStanding> {
+        let sql = format!(
+            "SELECT restart_lsn, confirmed_flush_lsn, \
+                    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+                         ELSE pg_current_wal_flush_lsn() END \
+             FROM pg_replication_slots WHERE slot_name = {} AND database IS NOT NULL",
+            literal(name)
+        );
+        let rows = self.run(&sql, During::Slot(name), ANSWER_TIMEOUT)?;
+        let value = |index| rows.first().and_then(|row: &Row| row.get(index));
+        let standing = || {
+            Some(SlotStanding {
+                restart: value(0)?.parse().ok()?,
+                confirmed: value(1)?.parse().ok()?,
+                log_end: value(2)?.parse().ok()?,
+            })
+        };
+        standing().ok_or_else(|| {
+            Error::unavailable(format!("replication slot {name:?} has no position"))
+                .at(&self.wire.place)
+        })
+    }
+
+    /// Reads what a slot would stream next, and leaves it there: whole transactions, in commit order, up to the first
+    /// that ends at or behind `upto` or with which there are `rows_max` messages. Each row of the answer, a binary
+    /// COPY, has one value, a message of pgoutput as `options` ask for it. The server gathers the answer before
+    /// it sends the first row, in memory of `memory_bytes` and on its disk.
+    ///
+    /// # Errors
+    /// When the connection is lost. What the server refuses is told by [`CopyOut::receive`].
+    pub fn peek_slot<'a>(
+        &'a mut self,
+        name: &'a str,
+        upto: Lsn,
+        rows_max: u32,
+        memory_bytes: u64,
+        options: &StreamOptions,
+    ) -> Result<CopyOut<'a>> {
+        check_slot_name(name)?;
+        let kib = memory_bytes / 1024;
+        let during = During::Slot(name);
+        self.run(&format!("SET work_mem = {kib}"), during, ANSWER_TIMEOUT)?;
+        let sql = format!(
+            "COPY (SELECT data FROM pg_logical_slot_peek_binary_changes({}, '{upto}', {rows_max}, {})) \
+             TO STDOUT (FORMAT binary)",
+            literal(name),
+            options.arguments()
+        );
+        self.copy_out(&sql, during)
+    }
+
+    /// Asks the server, over a second connection and for no longer than `patience`, to cancel what this one is
+    /// doing. Best effort: the session ends anyway when its socket is closed, only later.
+    pub(super) fn cancel(&self, patience: Duration) {
         let Some((process, secret)) = self.key else {
             return;
         };
-        let deadline = Instant::now() + self.options.connect_timeout;
+        let deadline = Instant::now() + patience;
         let asked = Waker::new()
             .and_then(|waker| Wire::open(&self.options, &self.host, waker, deadline))
             .and_then(|mut wire| {

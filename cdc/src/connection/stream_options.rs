@@ -1,4 +1,4 @@
-//! What to stream, and how: the options of `START_REPLICATION`.
+//! What to stream, and how: the options of the output plugin.
 
 use super::quote::{identifier_list, literal};
 
@@ -45,29 +45,43 @@ impl StreamOptions {
         }
     }
 
+    /// As `START_REPLICATION` takes them.
     pub(super) fn clause(&self) -> String {
-        let mut words = vec![
-            format!("proto_version '{}'", self.protocol),
-            format!(
-                "publication_names {}",
-                literal(&identifier_list(&self.publications))
-            ),
+        let words = self.pairs();
+        let words = words.iter().map(|(key, value)| format!("{key} {value}"));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// As the SQL functions that read a slot take them.
+    pub(super) fn arguments(&self) -> String {
+        let words = self.pairs();
+        let words = words.iter().map(|(key, value)| format!("'{key}', {value}"));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Each option and its value, quoted.
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let publications = literal(&identifier_list(&self.publications));
+        let mut pairs = vec![
+            ("proto_version", literal(&self.protocol.to_string())),
+            ("publication_names", publications),
         ];
+        let mut set = |key, value| pairs.push((key, literal(value)));
         if self.binary {
-            words.push("binary 'true'".to_owned());
+            set("binary", "true");
         }
         if self.messages {
-            words.push("messages 'true'".to_owned());
+            set("messages", "true");
         }
         match self.streaming {
             Streaming::Off => {}
-            Streaming::On => words.push("streaming 'on'".to_owned()),
-            Streaming::Parallel => words.push("streaming 'parallel'".to_owned()),
+            Streaming::On => set("streaming", "on"),
+            Streaming::Parallel => set("streaming", "parallel"),
         }
         if self.local_origin_only {
-            words.push("origin 'none'".to_owned());
+            set("origin", "none");
         }
-        words.join(", ")
+        pairs
     }
 }
 
@@ -82,6 +96,10 @@ mod tests {
         assert_eq!(
             options.clause(),
             r#"proto_version '2', publication_names '"a","it''s ""b"""', binary 'true', streaming 'on'"#
+        );
+        assert_eq!(
+            options.arguments(),
+            r#"'proto_version', '2', 'publication_names', '"a","it''s ""b"""', 'binary', 'true', 'streaming', 'on'"#
         );
     }
 }

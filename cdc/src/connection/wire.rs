@@ -96,6 +96,13 @@ impl Wire {
         self.send(&message, deadline)
     }
 
+    /// Writes what the socket takes now of what is queued.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.channel
+            .flush()
+            .map_err(|error| network::failure(error, &self.place))
+    }
+
     /// Waits for the next message.
     pub(super) fn next(&mut self, deadline: Instant) -> Result<(u8, Vec<u8>)> {
         loop {

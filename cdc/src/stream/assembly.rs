@@ -176,6 +176,11 @@ impl Assembly {
         self.open.is_none() && !self.block.has_events() && self.steps.is_empty()
     }
 
+    /// Whether the server has streamed parts of transactions that have not ended.
+    pub(super) fn holds_streamed(&self) -> bool {
+        !self.streamed.is_empty()
+    }
+
     /// End of the last transaction that ended, and its commit time.
     pub(super) fn ended(&self) -> (u64, i64) {
         (self.ended_lsn, self.ended_at_us)

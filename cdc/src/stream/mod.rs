@@ -1,11 +1,15 @@
-//! The stream of one slot: a thread that frames, ships, and confirms, and waits for no destination.
+//! The stream of one slot: a thread that frames, ships, and confirms, and waits for no destination. What lies far
+//! behind is read in batches first (`catch_up`).
 //!
 //! It has its own clock: whatever happens to the store, the server hears from it every second. When
 //! the store has no room it stops reading, not answering. A lost connection is made anew with
 //! backoff, from the last commit that the store has.
 
 mod assembly;
+mod backlog;
+mod catch_up;
 mod chunk;
+mod inlet;
 mod session;
 mod shipment;
 #[cfg(any(test, fuzzing))]
@@ -59,6 +63,8 @@ pub(crate) struct StreamSettings {
     pub(crate) ack: Ack,
     /// Whether values are asked for in binary, as long as every table allows it.
     pub(crate) binary: bool,
+    /// From how many bytes of log on a backlog is read in batches; `None` for never.
+    pub(crate) catch_up_from: Option<u64>,
     /// A timeline that was accepted by the user after a promotion.
     pub(crate) timeline: Option<u32>,
 }
@@ -76,6 +82,8 @@ pub(crate) struct Gauge {
     pub(crate) committed_at_us: AtomicI64,
     /// Whether a connection is up.
     pub(crate) connected: AtomicBool,
+    /// Whether a backlog is being read in batches.
+    pub(crate) catching_up: AtomicBool,
 }
 
 /// Reads one slot until it is stopped.
@@ -89,6 +97,8 @@ pub(crate) struct Stream {
     pub(crate) waker: Waker,
     /// Ask for transactions after their commit only.
     pub(crate) whole: AtomicBool,
+    /// The server does not let us read batches.
+    pub(crate) stream_only: AtomicBool,
     pub(crate) stop: Arc<Stop>,
 }
 
@@ -112,6 +122,15 @@ impl Stop {
     }
 }
 
+/// Why a session ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// We were asked to.
+    Stopped,
+    /// The slot is to be read in another way from now on.
+    Interrupted,
+}
+
 impl Stream {
     /// Reads until stopped. Runs on its own thread.
     ///
@@ -125,7 +144,8 @@ impl Stream {
             let ended = self.session();
             self.gauge.connected.store(false, Ordering::Relaxed);
             let error = match ended {
-                Ok(()) => return Ok(()),
+                Ok(Ended::Stopped) => return Ok(()),
+                Ok(Ended::Interrupted) => continue,
                 Err(_) if self.stop.is_asked() => return Ok(()),
                 Err(error)
                     if (is_in_use(&error) || is_undecodable(&error))

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::failpoint;
 
-use super::Stream;
-use super::assembly::Assembly;
-use super::shipment::Shipment;
+use super::backlog::Backlog;
+use super::catch_up::{self, CatchUp};
+use super::inlet::Inlet;
+use super::{Ended, Stream};
 use crate::connection::{
     CopyBoth, Lsn, Message, ReplicationConnection, Status, StreamOptions, Streaming,
 };
@@ -25,14 +26,56 @@ const IDLE_BYTES: u64 = 1 << 20;
 const IDLE_EVERY: Duration = Duration::from_secs(10);
 /// How long questions about the slot may take.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a stream goes on before it gives way to batches.
+const STREAM_AT_LEAST: Duration = Duration::from_secs(60);
 /// How long the server may take to let go of the slot when we leave.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Stream {
-    /// Connects, and streams until stopped or interrupted.
-    pub(super) fn session(&self) -> Result<()> {
-        let resume = state::resume(&self.door)
+    /// Connects, and reads until stopped or interrupted: what is far behind in batches, and then the stream.
+    pub(super) fn session(&self) -> Result<Ended> {
+        let mut resume = state::resume(&self.door)
             .ok_or_else(|| Error::damaged("the store does not know where the stream resumes"))?;
+        let mut connection = self.connect(resume)?;
+        let options = self.options();
+        if let Some(backlog) = self.backlog() {
+            let catching = CatchUp::new(self, &mut connection, backlog, &options, resume);
+            let caught = catching.run();
+            self.gauge.catching_up.store(false, Ordering::Relaxed);
+            match caught {
+                Ok(reached) => resume = reached,
+                Err(error) if catch_up::is_forbidden(&error) => {
+                    self.stream_only.store(true, Ordering::Relaxed);
+                    tracing::warn!(slot = %self.settings.slot, error = %error.report(), "the slot cannot be read in batches; the stream catches up instead, slower");
+                    return Ok(Ended::Interrupted);
+                }
+                Err(error) => return Err(error),
+            }
+            if self.stop.is_asked() {
+                return Ok(Ended::Stopped);
+            }
+        }
+        let copy = connection.start_replication(&self.settings.slot, Lsn(resume), &options)?;
+        self.gauge
+            .confirmed_lsn
+            .fetch_max(resume, Ordering::Relaxed);
+        tracing::info!(slot = %self.settings.slot, from = %Lsn(resume), binary = options.binary, "streaming");
+        let mut session = Session {
+            stream: self,
+            copy,
+            inlet: Inlet::new(self, resume),
+            feedback: Feedback::new(resume),
+            began: Instant::now(),
+        };
+        let ended = session.run();
+        if ended.is_ok() {
+            session.copy.close(GOODBYE);
+        }
+        ended
+    }
+
+    /// A connection to the server that we know, with the slot where the store stands.
+    fn connect(&self, resume: u64) -> Result<ReplicationConnection> {
         let mut connection = ReplicationConnection::connect(&self.settings.options, &self.waker)?;
         let identity = connection.identify_system()?;
         // The timer is made inside: this thread is not one of the runtime's own.
@@ -43,43 +86,35 @@ impl Stream {
         self.runtime.block_on(verified).map_err(|_| {
             Error::unavailable("the server did not answer questions about the slot within 60 s")
         })??;
-        let binary = self.settings.binary && self.tables.are_binary();
-        self.tables.set_binary(binary);
+        self.gauge.connected.store(true, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    /// How messages are asked for, as the tables are now.
+    fn options(&self) -> StreamOptions {
         let mut options = StreamOptions::new(self.settings.publications.clone());
-        options.binary = binary;
+        options.binary = self.settings.binary && self.tables.are_binary();
+        self.tables.set_binary(options.binary);
         if self.whole.load(Ordering::Relaxed) {
             options.streaming = Streaming::Off;
         }
-        let stream = connection.start_replication(&self.settings.slot, Lsn(resume), &options)?;
-        self.gauge.connected.store(true, Ordering::Relaxed);
-        self.gauge
-            .confirmed_lsn
-            .fetch_max(resume, Ordering::Relaxed);
-        tracing::info!(slot = %self.settings.slot, from = %Lsn(resume), binary = options.binary, "streaming");
-        let mut session = Session {
-            stream: self,
-            copy: stream,
-            assembly: Assembly::default(),
-            shipment: Shipment::new(self.door.clone(), self.settings.ack, resume),
-            feedback: Feedback::new(resume),
-            events_before: self.gauge.events.load(Ordering::Relaxed),
-        };
-        let ended = session.run();
-        session.shipment.abandon();
-        if ended.is_ok() {
-            session.copy.close(GOODBYE);
-        }
-        ended
+        options
+    }
+
+    /// What counts as a backlog that is read in batches; `None` when none may be.
+    fn backlog(&self) -> Option<Backlog> {
+        let least_bytes = self.settings.catch_up_from?;
+        let allowed = !self.stream_only.load(Ordering::Relaxed);
+        allowed.then(|| Backlog::from(least_bytes))
     }
 }
 
 struct Session<'a> {
     stream: &'a Stream,
     copy: CopyBoth,
-    assembly: Assembly,
-    shipment: Shipment,
+    inlet: Inlet<'a>,
     feedback: Feedback,
-    events_before: u64,
+    began: Instant,
 }
 
 /// What was said to the server, and when.
@@ -109,7 +144,7 @@ impl Feedback {
 }
 
 impl Session<'_> {
-    fn run(&mut self) -> Result<()> {
+    fn run(&mut self) -> Result<Ended> {
         loop {
             self.receive()?;
             // Right behind a look: while the store had no room we did not listen.
@@ -123,7 +158,10 @@ impl Session<'_> {
             self.ship()?;
             self.confirm()?;
             if self.is_over() {
-                return self.farewell();
+                return self.farewell().map(|()| Ended::Stopped);
+            }
+            if self.is_outgrown() {
+                return self.farewell().map(|()| Ended::Interrupted);
             }
         }
     }
@@ -137,7 +175,7 @@ impl Session<'_> {
                         .gauge
                         .server_lsn
                         .fetch_max(end.0, Ordering::Relaxed);
-                    self.assembly.push(payload, &mut &*self.stream.tables)?;
+                    self.inlet.push(payload)?;
                 }
                 Message::Keepalive {
                     end, reply_wanted, ..
@@ -151,32 +189,25 @@ impl Session<'_> {
                 }
             }
         }
-        self.assembly.flush();
+        self.inlet.flush();
         Ok(())
     }
 
     /// Hands everything to the store. While it has no room the server still hears from us.
     fn ship(&mut self) -> Result<()> {
-        while !self.shipment.carry_out(&mut self.assembly)? {
+        while !self.inlet.ship()? {
             self.confirm()?;
             if self.stream.stop.is_asked() {
                 return Ok(());
             }
-            self.stream.door.wait_for_room(RECEIVE_WAIT)?;
+            self.inlet.wait_for_room(RECEIVE_WAIT)?;
         }
-        let (_, at_us) = self.assembly.ended();
-        let gauge = &self.stream.gauge;
-        gauge.committed_at_us.fetch_max(at_us, Ordering::Relaxed);
-        gauge.events.store(
-            self.events_before + self.assembly.events(),
-            Ordering::Relaxed,
-        );
         Ok(())
     }
 
     fn confirm(&mut self) -> Result<()> {
         self.remember_idle()?;
-        let confirmed = self.shipment.confirmed();
+        let confirmed = self.inlet.confirmed();
         let moved = confirmed > self.feedback.confirmed;
         let since = self.feedback.told_at.elapsed();
         let due = since >= STATUS_EVERY || (moved && since >= CONFIRM_EVERY);
@@ -210,16 +241,16 @@ impl Session<'_> {
     /// When everything received is durable, the stream can resume where the server is now, though
     /// nothing of it was for us. The store has it before the server is told.
     fn remember_idle(&mut self) -> Result<()> {
-        let (ended, _) = self.assembly.ended();
-        if !self.assembly.is_between_transactions() || !self.shipment.is_durable() {
+        if !self.inlet.is_between_transactions() || !self.inlet.is_durable() {
             return Ok(());
         }
-        let reached = self.feedback.server.max(ended);
-        let moved = reached.saturating_sub(self.feedback.remembered.max(self.shipment.confirmed()));
+        let reached = self.feedback.server.max(self.inlet.ended());
+        let moved = reached.saturating_sub(self.feedback.remembered.max(self.inlet.confirmed()));
         let awaited = self.stream.stop.at_lsn.load(Ordering::Acquire) != 0;
         let long_ago = self.feedback.remembered_at.elapsed() >= IDLE_EVERY;
         if moved >= IDLE_BYTES || (moved > 0 && (long_ago || awaited)) {
-            self.shipment.remember(reached)?;
+            // No room is no harm: the next keep-alive tries again.
+            self.inlet.remember(reached)?;
             self.feedback.remembered = reached;
             self.feedback.remembered_at = Instant::now();
         }
@@ -228,16 +259,30 @@ impl Session<'_> {
 
     fn is_over(&mut self) -> bool {
         let asked = self.stream.stop.is_asked();
-        asked || self.stream.stop.is_reached(self.shipment.durable_lsn())
+        asked || self.stream.stop.is_reached(self.inlet.durable_lsn())
+    }
+
+    /// Whether so much log lies before us that batches would be faster, and the stream has had its time: going
+    /// over costs the server a way that it has gone already.
+    fn is_outgrown(&self) -> bool {
+        let Some(backlog) = self.stream.backlog() else {
+            return false;
+        };
+        let log_end = self.stream.gauge.server_lsn.load(Ordering::Relaxed);
+        let lag = log_end.saturating_sub(self.inlet.ended().max(self.feedback.server));
+        backlog.outgrew_the_stream(lag)
+            && self.began.elapsed() >= STREAM_AT_LEAST
+            && self.inlet.is_between_transactions()
+            && !self.inlet.holds_streamed()
     }
 
     /// Confirms the last of it, so that the server need not send it again.
     fn farewell(&mut self) -> Result<()> {
         let deadline = Instant::now() + GOODBYE;
-        while !self.shipment.is_durable() && Instant::now() < deadline {
-            self.stream.door.wait_for_room(RECEIVE_WAIT)?;
+        while !self.inlet.is_durable() && Instant::now() < deadline {
+            self.inlet.wait_for_room(RECEIVE_WAIT)?;
         }
-        let confirmed = self.shipment.confirmed();
+        let confirmed = self.inlet.confirmed();
         self.tell(confirmed)
     }
 }

@@ -146,18 +146,17 @@ impl Shipment {
     }
 
     /// Remembers that the stream resumes at `lsn`, though no event came with it: how an idle slot
-    /// advances. The store has it before the server is told.
+    /// advances. The store has it before the server is told. False when the store has no room for it now.
     ///
     /// # Errors
     /// When the store failed.
-    pub(super) fn remember(&mut self, lsn: u64) -> Result<()> {
+    pub(super) fn remember(&mut self, lsn: u64) -> Result<bool> {
         match self.door.remember(vec![state::resume_at(lsn)]) {
             Ok(receipt) => self.underway.push_back((receipt, lsn)),
-            // Full is no harm: the next keep-alive tries again.
-            Err(Refusal::Full(_)) => {}
+            Err(Refusal::Full(_)) => return Ok(false),
             Err(Refusal::Failed(error)) => return Err(error),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether everything handed in is durable.
@@ -198,10 +197,5 @@ impl Shipment {
     pub(super) fn durable_lsn(&mut self) -> u64 {
         self.confirmed();
         self.durable
-    }
-
-    /// Drops what was staged: the connection is gone, and the server sends it all again.
-    pub(super) fn abandon(&mut self) {
-        self.staged.clear();
     }
 }

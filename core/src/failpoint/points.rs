@@ -48,6 +48,12 @@ points! {
     CopyRead "copy.read" Fails,
     /// The store took a range, with the note that it is done.
     CopyTaken "copy.taken" Fails,
+    /// A batch of a backlog was handed to the store, which may not have it durably.
+    CatchUpTaken "catch_up.taken" Fails,
+    /// The store has a batch of a backlog, and the server keeps it still.
+    CatchUpDurable "catch_up.durable" Fails,
+    /// The server may forget what the store has, and nothing more was read.
+    CatchUpAdvanced "catch_up.advanced" Fails,
     /// The store took the new columns of a table, and none of the rows that have them.
     RelationRecorded "relation.recorded" Fails,
     /// A frame has its positions and waits for the writer.

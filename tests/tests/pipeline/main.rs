@@ -7,6 +7,7 @@
 
 mod arrange;
 mod canary;
+mod catch_up;
 mod changes;
 mod chaos;
 mod declared;

@@ -48,6 +48,9 @@ impl House {
             }
         };
         let purge = "[{ interval = \"@daily\", status = [\"succeeded\"], older_than = \"0s\" }]";
+        if work == Work::Backlog {
+            pipeline.set("sources.shop", "catch_up_from", "\"64KiB\"");
+        }
         pipeline.set("store", "path", "\"data\"");
         pipeline.set("store", "segment_bytes", "\"1MiB\"");
         pipeline.set("store", "purge", purge);
@@ -63,6 +66,13 @@ impl House {
     /// Does the work with a program that does what `plan` says: until it died or all is done, and what is settled purged.
     /// Says how it ended.
     pub(super) fn live(&self, plan: &str) -> ExitStatus {
+        if let Some(db) = self.db.as_ref().filter(|_| self.work == Work::Backlog) {
+            let status = self
+                .start(&["run", "--until", "caught-up"])
+                .wait(REST_TIMEOUT);
+            assert_eq!(status.code(), Some(0), "{}", self.pipeline.said_last());
+            self.work.write(db);
+        }
         let mut program = self.pipeline.spawn_armed(&self.armed(plan), &["run"]);
         self.write(&mut program);
         let ended = wait::poll(WORK_TIMEOUT, || {

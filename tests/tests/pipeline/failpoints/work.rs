@@ -13,15 +13,18 @@ pub(super) enum Work {
     Streamed,
     /// Columns that come, go and change between rows, and a table that appears.
     Schema,
+    /// Many small transactions while no program runs: the next one reads them in batches.
+    Backlog,
     /// Requests.
     Webhook,
 }
 
-pub(super) const ALL: [Work; 5] = [
+pub(super) const ALL: [Work; 6] = [
     Work::Copy,
     Work::Small,
     Work::Streamed,
     Work::Schema,
+    Work::Backlog,
     Work::Webhook,
 ];
 
@@ -33,6 +36,7 @@ impl Work {
             Work::Small => "die_small",
             Work::Streamed => "die_streamed",
             Work::Schema => "die_schema",
+            Work::Backlog => "die_backlog",
             Work::Webhook => "die_webhook",
         }
     }
@@ -41,7 +45,7 @@ impl Work {
     pub(super) fn tables(self) -> &'static [&'static str] {
         match self {
             Work::Copy => &["public.a", "public.b", "public.c"],
-            Work::Small | Work::Streamed => &["public.a"],
+            Work::Small | Work::Streamed | Work::Backlog => &["public.a"],
             Work::Schema => &["public.a", "public.b"],
             Work::Webhook => &[],
         }
@@ -77,7 +81,7 @@ impl Work {
                     "update a set v = 'changed' where id % 100 = 0; delete from c where id < 20",
                 );
             }
-            Work::Small => {
+            Work::Small | Work::Backlog => {
                 for round in 0..60 {
                     execute(&format!(
                         "begin; insert into a (v) select repeat(md5(n::text), 60) from generate_series(1, 25) n;

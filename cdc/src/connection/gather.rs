@@ -1,0 +1,131 @@
+//! Gathers what a long answer brings: whole `CopyData` messages, many in one piece of memory.
+//!
+//! A replication stream and the rows of a COPY arrive in the same messages and are read in the same way: as
+//! much as has come, in place, with the naps of [`Pace`] in between.
+
+use std::time::{Duration, Instant};
+
+use blacksmith_core::error::Result;
+
+use super::channel::Pulled;
+use super::lump::walk;
+use super::message::HEADER_BYTES;
+use super::network;
+use super::pace::Pace;
+use super::socket::Wait;
+use super::wire::Wire;
+
+/// A lump is handed out when it has this size, even if more waits.
+const LUMP_BYTES_MAX: usize = 1 << 20;
+
+/// Looks at the body of a `CopyData` message when it has arrived.
+pub(super) type Check = fn(&[u8]) -> Result<()>;
+
+/// What stands at the front of the inbox now.
+#[derive(Debug)]
+pub(super) enum Front {
+    /// So many bytes of whole `CopyData` messages. The next call gives them up.
+    Data(usize),
+    /// A message of another kind, by its tag, taken out.
+    Other(u8, Vec<u8>),
+    /// Nothing came in time, or the waker was used.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(super) struct Gatherer {
+    pace: Pace,
+    /// Bytes handed out last.
+    lent_bytes: usize,
+    heard_at: Instant,
+}
+
+impl Gatherer {
+    pub(super) fn new() -> Gatherer {
+        Gatherer {
+            pace: Pace::default(),
+            lent_bytes: 0,
+            heard_at: Instant::now(),
+        }
+    }
+
+    /// How long nothing has come.
+    pub(super) fn silence(&self) -> Duration {
+        self.heard_at.elapsed()
+    }
+
+    /// Waits for messages until `deadline` or until the waker is used. What had arrived before an error is
+    /// given before the error.
+    ///
+    /// # Errors
+    /// When the connection is lost, a message makes no sense, or `check` refuses one.
+    pub(super) fn next(
+        &mut self,
+        wire: &mut Wire,
+        check: Check,
+        deadline: Instant,
+    ) -> Result<Front> {
+        wire.channel
+            .inbox()
+            .consume(std::mem::take(&mut self.lent_bytes));
+        loop {
+            let walked = walk(wire.channel.unread(), wire.limit_bytes, check)?;
+            if walked.whole_bytes > 0 {
+                self.lent_bytes = walked.whole_bytes;
+                return Ok(Front::Data(walked.whole_bytes));
+            }
+            if let Some(next) = walked.next.filter(|next| next.tag != b'd')
+                && let Some(body) = wire.channel.unread().get(HEADER_BYTES..next.total_bytes)
+            {
+                let body = body.to_vec();
+                wire.channel.inbox().consume(next.total_bytes);
+                return Ok(Front::Other(next.tag, body));
+            }
+            wire.flush()?;
+            if self.pace.is_busy() && self.nap(wire, deadline)? == Wait::Woken {
+                return Ok(Front::Nothing);
+            }
+            if self.pull(wire)? == 0 {
+                if Instant::now() >= deadline {
+                    return Ok(Front::Nothing);
+                }
+                if !self.pace.is_busy() && self.nap(wire, deadline)? == Wait::Woken {
+                    return Ok(Front::Nothing);
+                }
+            }
+        }
+    }
+
+    fn nap(&mut self, wire: &mut Wire, deadline: Instant) -> Result<Wait> {
+        let nap = self.pace.nap(Instant::now(), deadline);
+        wire.channel
+            .wait(nap.low_mark_bytes, nap.until)
+            .map_err(|error| network::failure(error, &wire.place))
+    }
+
+    /// Takes what has arrived, up to a lump; bytes.
+    fn pull(&mut self, wire: &mut Wire) -> Result<usize> {
+        let mut bytes = 0;
+        while bytes < LUMP_BYTES_MAX {
+            match wire
+                .channel
+                .pull()
+                .map_err(|error| network::failure(error, &wire.place))?
+            {
+                Pulled::Bytes(more) => bytes += more,
+                Pulled::Nothing => break,
+                Pulled::Closed if bytes > 0 => break,
+                Pulled::Closed => {
+                    let closed = std::io::ErrorKind::UnexpectedEof.into();
+                    return Err(network::failure(closed, &wire.place));
+                }
+            }
+        }
+        let now = Instant::now();
+        self.pace.brought(bytes, now);
+        if bytes > 0 {
+            self.heard_at = now;
+        }
+        Ok(bytes)
+    }
+}

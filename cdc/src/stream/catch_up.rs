@@ -1,0 +1,270 @@
+//! Catching up: a slot that is far behind is read in large batches, by SQL.
+//!
+//! A walsender sends every change by itself, and that is most of its work. The same messages come as the rows of
+//! `COPY (SELECT … FROM pg_logical_slot_peek_binary_changes(…))` at more than twice the rate, because the
+//! server fills its packets. So while the log ahead is long, each turn here
+//!
+//! 1. *peeks*: reads whole transactions up to an LSN and leaves them in the slot;
+//! 2. waits until the store has them, durably, with the LSN at which reading resumes;
+//! 3. *advances* the slot to that LSN, and only now may the server forget them.
+//!
+//! `pg_logical_slot_get_binary_changes` would be one call instead of two, and would confirm what nobody has
+//! written down yet. Near the end of the log the stream takes over, on the same connection, at the same LSN.
+//!
+//! The position rules are the stream's: the store has only whole transactions, in commit order, each with
+//! the LSN behind it. A peek begins where the *slot* stands, not where we ask, so before the first one the
+//! slot is led to where the store stands, which may be further: after a crash of ours between 2 and 3, or one of
+//! the server, which writes down where a slot is only now and then.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use blacksmith_core::error::{Error, Kind, Result};
+use blacksmith_core::failpoint;
+
+use super::Stream;
+use super::backlog::Backlog;
+use super::inlet::Inlet;
+use crate::connection::{
+    Copied, CopyOut, During, Lsn, Refusal, ReplicationConnection, SlotStanding, StreamOptions,
+    Streaming, refusal_of, server_error,
+};
+use crate::protocol::{CopyFormat, CopyRows, Value};
+
+/// Messages that end a batch before its LSN does: where rows are tiny.
+const MESSAGES_MAX: u32 = 4_000_000;
+/// Memory that the server may gather an answer in; what is more goes to its disk for the while.
+const ANSWER_MEMORY_BYTES: u64 = 64 << 20;
+/// How long one wait for rows takes at most.
+const RECEIVE_WAIT: Duration = Duration::from_millis(50);
+/// How long the store may have no room, while the server keeps the answer and the view of its data for us.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// How long a batch may take to become durable.
+const DURABLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long moving the slot may take: the server reads the log once more for that, without decoding it.
+const ADVANCE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How many times longer than a stream the server may be silent: it sends nothing before it has read everything.
+const SILENCE_FACTOR: u32 = 4;
+/// How long the server is asked to give up a batch when we are stopped.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the server will answer the same next time, so that the stream has to do without.
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    let refusal = refusal_of(error, During::Slot(""));
+    let passing = matches!(refusal, Some(Refusal::SlotInUse(_)));
+    let lacking = refusal == Some(Refusal::OutOfResources);
+    server_error(error).is_some() && !passing && (lacking || error.kind() == Kind::Refused)
+}
+
+/// A slot that is being caught up with.
+#[derive(Debug)]
+pub(super) struct CatchUp<'a> {
+    stream: &'a Stream,
+    connection: &'a mut ReplicationConnection,
+    backlog: Backlog,
+    options: StreamOptions,
+    inlet: Inlet<'a>,
+    /// Up to here the store has everything, durably.
+    reached: u64,
+}
+
+impl<'a> CatchUp<'a> {
+    /// The store has everything up to `resume`. The messages will be as `options` say, but for transactions in
+    /// progress, which SQL does not know.
+    pub(super) fn new(
+        stream: &'a Stream,
+        connection: &'a mut ReplicationConnection,
+        backlog: Backlog,
+        options: &StreamOptions,
+        resume: u64,
+    ) -> CatchUp<'a> {
+        let options = StreamOptions {
+            protocol: 1,
+            streaming: Streaming::Off,
+            ..options.clone()
+        };
+        CatchUp {
+            stream,
+            connection,
+            backlog,
+            options,
+            inlet: Inlet::new(stream, resume),
+            reached: resume,
+        }
+    }
+
+    /// Reads on until the end of the log is near, or until stopped. Returns where the stream resumes.
+    ///
+    /// # Errors
+    /// What the server refused, a lost connection, or the store's; what was reached is in the store.
+    pub(super) fn run(mut self) -> Result<u64> {
+        let began = Instant::now();
+        let (mut at, mut batches) = (self.standing()?, 0_u32);
+        // Whether it is worth it depends on where the slot will stand, and it is moved only if it is.
+        let led = SlotStanding {
+            confirmed: Lsn(self.reached),
+            ..at
+        };
+        if self.backlog.batch(&led).is_none() {
+            return Ok(self.reached);
+        }
+        let slot = self.stream.settings.slot.as_str();
+        tracing::info!(slot, from = %Lsn(self.reached), to = %at.log_end, "the slot is far behind: catching up in batches");
+        self.stream.gauge.catching_up.store(true, Ordering::Relaxed);
+        at = self.advance(at)?;
+        while let Some(upto) = self.backlog.batch(&at)
+            && !self.is_over()
+        {
+            self.batch(upto)?;
+            if self.stream.stop.is_asked() {
+                break;
+            }
+            batches += 1;
+            at = self.advance(at)?;
+        }
+        tracing::info!(slot, batches, reached = %Lsn(self.reached), took = ?began.elapsed(), "caught up");
+        Ok(self.reached)
+    }
+
+    fn is_over(&self) -> bool {
+        self.stream.stop.is_asked() || self.stream.stop.is_reached(self.reached)
+    }
+
+    fn standing(&mut self) -> Result<SlotStanding> {
+        let at = self.connection.slot_standing(&self.stream.settings.slot)?;
+        let gauge = &self.stream.gauge;
+        gauge.server_lsn.fetch_max(at.log_end.0, Ordering::Relaxed);
+        Ok(at)
+    }
+
+    /// Has the server forget what the store has, and looks where the slot stands then.
+    fn advance(&mut self, before: SlotStanding) -> Result<SlotStanding> {
+        let reached = Lsn(self.reached);
+        if before.confirmed < reached {
+            let slot = &self.stream.settings.slot;
+            self.connection
+                .advance_slot(slot, reached, ADVANCE_TIMEOUT)?;
+            failpoint!(CatchUpAdvanced?);
+        }
+        let at = self.standing()?;
+        if at.confirmed != reached {
+            return Err(Error::unavailable(format!(
+                "the slot stands at {}, and the store at {reached}: a batch would leave out or repeat what is between",
+                at.confirmed
+            )));
+        }
+        let gauge = &self.stream.gauge;
+        gauge.confirmed_lsn.fetch_max(reached.0, Ordering::Relaxed);
+        Ok(at)
+    }
+
+    /// Reads one batch, and waits until the store has it.
+    fn batch(&mut self, upto: u64) -> Result<()> {
+        let messages = self.take(upto)?;
+        self.inlet.flush();
+        ship(self.stream, &mut self.inlet)?;
+        if self.stream.stop.is_asked() {
+            return Ok(()); // what came as a whole is in the store, and reading resumes behind it
+        }
+        if !self.inlet.is_between_transactions() {
+            return Err(Error::unavailable(
+                "the server ended a batch inside a transaction",
+            ));
+        }
+        let ended = self.inlet.ended();
+        // Whatever ended before `upto` has come, unless the batch was ended by its size.
+        self.reached = match messages < MESSAGES_MAX {
+            true => ended.max(upto),
+            false => ended,
+        };
+        failpoint!(CatchUpTaken?);
+        self.settle()?;
+        failpoint!(CatchUpDurable?);
+        Ok(())
+    }
+
+    /// Takes a batch from the server; how many messages it had.
+    fn take(&mut self, upto: u64) -> Result<u32> {
+        let stream = self.stream;
+        let silence_max = stream.settings.options.silence_max * SILENCE_FACTOR;
+        let mut copy = self.connection.peek_slot(
+            &stream.settings.slot,
+            Lsn(upto),
+            MESSAGES_MAX,
+            ANSWER_MEMORY_BYTES,
+            &self.options,
+        )?;
+        let mut messages = 0;
+        loop {
+            if stream.stop.is_asked() {
+                copy.cancel(CANCEL_PATIENCE);
+                return Ok(messages);
+            }
+            match take_some(&mut copy, &mut self.inlet)? {
+                Some(more) => messages += more,
+                None => return Ok(messages),
+            }
+            if copy.silence() > silence_max {
+                let seconds = copy.silence().as_secs();
+                let what = format!("the server has sent nothing of a batch for {seconds} s");
+                return Err(
+                    Error::unavailable(what).help("check the network between here and the server")
+                );
+            }
+            ship(stream, &mut self.inlet)?;
+        }
+    }
+
+    /// Waits until the store has everything up to `reached`, and knows that it has.
+    fn settle(&mut self) -> Result<()> {
+        let deadline = Instant::now() + DURABLE_TIMEOUT;
+        let mut remembered = self.inlet.remember(self.reached)?;
+        while !remembered || self.inlet.durable_lsn() < self.reached {
+            if Instant::now() >= deadline {
+                return Err(Error::unavailable(
+                    "a batch of the backlog was not durable within 60 s",
+                ));
+            }
+            self.inlet.wait_for_room(RECEIVE_WAIT)?;
+            remembered = remembered || self.inlet.remember(self.reached)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the rows that have come, and how many they were; `None` at the end.
+fn take_some(copy: &mut CopyOut<'_>, inlet: &mut Inlet<'_>) -> Result<Option<u32>> {
+    let rows = match copy.receive(Instant::now() + RECEIVE_WAIT)? {
+        Copied::Rows(rows) => rows,
+        Copied::End => return Ok(None),
+    };
+    let mut messages = 0;
+    for payload in rows {
+        for row in CopyRows::new(CopyFormat::Binary, payload)? {
+            let Some(Value::Binary(message)) = row?.values().next() else {
+                return Err(Error::unavailable("the server sent a change that is NULL"));
+            };
+            inlet.push(message)?;
+            messages += 1;
+        }
+    }
+    Ok(Some(messages))
+}
+
+/// Hands everything to the store, waiting for room for a while.
+fn ship(stream: &Stream, inlet: &mut Inlet<'_>) -> Result<()> {
+    let began = Instant::now();
+    while !inlet.ship()? {
+        if stream.stop.is_asked() {
+            return Ok(());
+        }
+        if began.elapsed() > STALL_MAX {
+            return Err(
+                Error::unavailable("the store has had no room for a batch for 30 s")
+                    .help("see why it takes no more: is its disk full?"),
+            );
+        }
+        inlet.wait_for_room(RECEIVE_WAIT)?;
+    }
+    Ok(())
+}
