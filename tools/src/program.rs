@@ -16,6 +16,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::cli::{CONFIG_DEFAULT, Cli};
 use crate::exit;
+use crate::pages;
 
 /// Makes a source of `[sources.<name>]` from its name and the driver's own keys; none when something is wrong, which it
 /// reports in the section. Keys that it leaves are reported as mistakes.
@@ -137,6 +138,7 @@ impl Program {
     /// Does what the command line says, and returns the exit code: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
     #[must_use]
     pub fn main(self) -> ExitCode {
+        pages::only_small();
         // Two providers may be linked in; the first one installed decides. An error means it is installed.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let command = match self.own {
