@@ -13,7 +13,7 @@ use super::data::Data;
 use super::meter::{self, Ended};
 use super::program::{Program, Sink};
 use super::reading::Reading;
-use super::{Result, postgres};
+use super::{Result, child, folder, framing, log, postgres, words};
 
 /// The publication, which the program makes.
 pub const PUBLICATION: &str = "blacksmith";
@@ -223,16 +223,8 @@ impl Backlog {
     /// When it fails.
     pub fn framing(&self) -> Result<Reading> {
         self.measured(|slot| {
-            let program = std::env::current_exe().map_err(|error| error.to_string())?;
-            let mut command = std::process::Command::new(program);
-            command.args([
-                super::framing::COMMAND,
-                &self.db.url(),
-                slot,
-                PUBLICATION,
-                &self.end,
-            ]);
-            super::ceiling::run("the framing-only drain", &mut command)
+            let url = self.db.url();
+            child::run(&[framing::COMMAND, &url, slot, PUBLICATION, &self.end])
         })
     }
 
@@ -288,22 +280,19 @@ impl Backlog {
         Ok(reading)
     }
 
-    /// Our program's scheduler alone, over the log that the gateway left: a lane that is far behind.
+    /// Our program with everything in its log and nothing loaded: a lane that is far behind.
     ///
     /// # Errors
-    /// When it fails, or not every change is in the lake.
-    pub fn load_from_log(&self, sink: Sink) -> Result<Reading> {
+    /// When its gateway fails.
+    pub fn behind(&self, sink: Sink) -> Result<Behind<'_>> {
         let (program, _) = self.ours(sink, &["--service", "gateway"])?;
-        super::ceiling::settle_disk();
-        let ended = program.catch_up(&["--service", "scheduler"])?;
-        let mut reading = Reading {
-            rows: self.work.changes,
-            seconds: ended.seconds,
-            own: ended.usage,
-            ..Reading::default()
-        };
-        self.check(sink, &program, &mut reading)?;
-        Ok(reading)
+        let kept = self.folder.join(format!("behind-{}", sink.name()));
+        let program = program.copied_to(&kept)?;
+        Ok(Behind {
+            backlog: self,
+            sink,
+            program,
+        })
     }
 
     fn ours(&self, sink: Sink, more: &[&str]) -> Result<(Program, Reading)> {
@@ -319,10 +308,57 @@ impl Backlog {
     /// Holds the lake against what was written.
     fn check(&self, sink: Sink, program: &Program, reading: &mut Reading) -> Result<()> {
         if sink == Sink::Parquet {
-            reading.lake_bytes = super::folder::bytes(&program.lake());
+            reading.lake_bytes = folder::bytes(&program.lake());
             expect_rows(&program.lake(), self.work.changes + 1)?; // and the end
         }
         Ok(())
+    }
+}
+
+/// A log that holds a whole backlog.
+#[derive(Debug)]
+pub struct Behind<'a> {
+    backlog: &'a Backlog,
+    sink: Sink,
+    program: Program,
+}
+
+impl Behind<'_> {
+    /// Our program's scheduler alone, from its start until everything is loaded.
+    ///
+    /// # Errors
+    /// When it fails, or not every change is in the lake.
+    pub fn load(&self) -> Result<Reading> {
+        let program = self.program.copied_to(&self.backlog.folder.join("life"))?;
+        super::ceiling::settle_disk();
+        let ended = program.catch_up(&["--service", "scheduler"])?;
+        let mut reading = Reading {
+            rows: self.backlog.work.changes,
+            seconds: ended.seconds,
+            own: ended.usage,
+            ..Reading::default()
+        };
+        self.backlog.check(self.sink, &program, &mut reading)?;
+        Ok(reading)
+    }
+
+    /// The log read from its beginning to its end, checksums and nothing else.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn replay(&self) -> Result<Reading> {
+        let store = self.program.store();
+        let mut reading = child::measure(&[log::REPLAY, words::word(&store)?])?;
+        reading.rows = self.backlog.work.changes;
+        Ok(reading)
+    }
+}
+
+impl Drop for Behind<'_> {
+    fn drop(&mut self) {
+        if let Err(why) = folder::remove(self.program.folder()) {
+            eprintln!("{why}");
+        }
     }
 }
 

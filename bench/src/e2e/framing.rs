@@ -1,7 +1,5 @@
 //! The framing-only drain: our own connection, which reads lumps and counts messages, and does nothing else with them.
 //! What our program does on top of it is what our program costs.
-//!
-//! It runs as a process of its own, this program under a hidden command, so that its memory and time are its own.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +10,7 @@ use blacksmith_core::clock::SystemClock;
 use blacksmith_core::error::Error;
 
 use super::Result;
+use super::reading::Answer;
 
 /// The hidden command.
 pub const COMMAND: &str = "--framing-only";
@@ -21,22 +20,24 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// How long the server has to let go of the slot.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// Drains a slot to an end; the arguments are URL, slot, publication, and the end's LSN.
+/// Drains a slot to an end; the words are URL, slot, publication, and the end's LSN.
 ///
 /// # Errors
 /// When the server refuses, or the connection is lost.
-pub fn main(arguments: &[String]) -> Result<()> {
-    let [url, slot, publication, end] = arguments else {
+pub fn main(words: &[&str]) -> Result<Answer> {
+    let started = Instant::now();
+    let [url, slot, publication, end] = words else {
         return Err(format!("usage: {COMMAND} URL SLOT PUBLICATION END"));
     };
     let end: Lsn = end.parse().map_err(|_| format!("{end} is no LSN"))?;
-    drain(url, slot, publication, end).map_err(|error| error.report())
+    let messages = drain(url, slot, publication, end).map_err(|error| error.report())?;
+    Ok(Answer::since(started, messages))
 }
 
-fn drain(url: &str, slot: &str, publication: &str, end: Lsn) -> std::result::Result<(), Error> {
+fn drain(url: &str, slot: &str, publication: &str, end: Lsn) -> std::result::Result<u64, Error> {
     let (clock, waker) = (SystemClock::shared(), Waker::new()?);
     let connection = ReplicationConnection::connect(&ConnectOptions::parse(url)?, &waker)?;
-    let mut options = StreamOptions::new(vec![publication.to_owned()]);
+    let mut options = StreamOptions::new(vec![publication.into()]);
     options.binary = true;
     let mut copy = connection.start_replication(slot, Lsn::ZERO, &options)?;
     let (mut reached, mut messages, mut told_at) = (Lsn::ZERO, 0_u64, Instant::now());
@@ -62,7 +63,6 @@ fn drain(url: &str, slot: &str, publication: &str, end: Lsn) -> std::result::Res
             told_at = Instant::now();
         }
     }
-    std::hint::black_box(messages);
     copy.close(GOODBYE);
-    Ok(())
+    Ok(messages)
 }

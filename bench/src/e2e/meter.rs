@@ -1,6 +1,7 @@
 //! What processes take: processor time, memory, bytes written, as the kernel counts them.
 
 use std::fs;
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,6 +44,16 @@ impl Usage {
             cpu_seconds: self.cpu_seconds - before.cpu_seconds,
             rss_peak_bytes: self.rss_peak_bytes,
             written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
+        }
+    }
+
+    /// Of two processes that ran at the same time.
+    #[must_use]
+    pub fn and(self, other: Usage) -> Usage {
+        Usage {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            rss_peak_bytes: self.rss_peak_bytes + other.rss_peak_bytes,
+            written_bytes: self.written_bytes + other.written_bytes,
         }
     }
 
@@ -124,6 +135,8 @@ pub struct Ended {
     pub seconds: f64,
     /// With this taken.
     pub usage: Usage,
+    /// What it printed, where that was asked for: little, because nobody reads it before the end.
+    pub printed: String,
 }
 
 impl Running {
@@ -158,6 +171,18 @@ impl Running {
         self.seen
     }
 
+    /// Asks it to end, as an operator does.
+    ///
+    /// # Errors
+    /// When there is no `kill`.
+    pub fn terminate(&self) -> Result<()> {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status();
+        status
+            .map(drop)
+            .map_err(|error| format!("cannot run kill: {error}"))
+    }
+
     /// Waits for its end, looking at it until then.
     ///
     /// # Errors
@@ -172,10 +197,16 @@ impl Running {
                 let status = self.child.wait();
                 let status =
                     status.map_err(|error| format!("waiting for {}: {error}", self.name))?;
+                let mut printed = String::new();
+                if let Some(mut output) = self.child.stdout.take() {
+                    let read = output.read_to_string(&mut printed);
+                    read.map_err(|error| format!("what {} printed: {error}", self.name))?;
+                }
                 return Ok(Ended {
                     status,
                     seconds,
                     usage,
+                    printed,
                 });
             }
             stop::check()?;

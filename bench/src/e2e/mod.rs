@@ -6,9 +6,9 @@
 //! a round before the median is taken, because machines differ and are noisy.
 //!
 //! In reading order: what was asked ([`arguments`], [`size`]), where we are ([`stop`], [`machine`], [`folder`]), what a
-//! process costs ([`meter`], [`reading`]), the server and what is in it ([`postgres`], [`data`]), our program and the
-//! ceilings ([`program`], [`backlog`], [`framing`], [`ceiling`]), rounds ([`trial`]), the scenarios ([`scenario`]) and
-//! what is made of them ([`report`]).
+//! process costs ([`meter`], [`reading`]), the server and what is in it ([`postgres`], [`data`]), our program ([`program`]),
+//! parts and ceilings that are processes of their own ([`framing`] to [`ceiling`]), what is drained ([`backlog`]), rounds
+//! ([`trial`]), the scenarios ([`scenario`]) and what is made of them ([`report`]).
 
 pub mod arguments;
 pub mod size;
@@ -17,12 +17,20 @@ pub mod machine;
 pub mod folder;
 pub mod meter;
 pub mod reading;
+pub mod words;
 pub mod postgres;
 pub mod data;
 pub mod program;
-pub mod backlog;
 pub mod framing;
+pub mod log;
+pub mod jobs;
+pub mod restart;
+pub mod bare;
+pub mod child;
+pub mod client;
+pub mod scrape;
 pub mod ceiling;
+pub mod backlog;
 pub mod trial;
 pub mod scenario;
 pub mod report;
@@ -48,8 +56,8 @@ pub fn run() -> ExitCode {
 }
 
 fn carry_out(words: &[String]) -> Result<()> {
-    if let Some((framing::COMMAND, rest)) = words.split_first().map(|(a, b)| (a.as_str(), b)) {
-        return framing::main(rest);
+    if let Some(done) = child::carry_out(words) {
+        return done;
     }
     let arguments = Arguments::parse(words)?;
     stop::listen()?;

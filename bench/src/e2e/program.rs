@@ -65,9 +65,24 @@ impl Program {
         sink: Sink,
         more: &str,
     ) -> Result<Program> {
+        Program::following_with(folder, db, slot, sink, more, "")
+    }
+
+    /// The same with further lines of its destination.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn following_with(
+        folder: &Path,
+        db: &Db,
+        slot: &str,
+        sink: Sink,
+        more: &str,
+        of_sink: &str,
+    ) -> Result<Program> {
         let configuration = format!(
             "[sources.shop]\ndriver = \"postgres\"\nurl = \"${{DATABASE_URL}}\"\nslot = \"{slot}\"\n{more}\n\
-             [destinations.sink]\nschedule = {{ realtime = true }}\n{}\n\
+             [destinations.sink]\nschedule = {{ realtime = true }}\n{}{of_sink}\n\
              [[flows]]\nfrom = \"shop\"\nto = \"sink\"\n",
             sink.section()
         );
@@ -161,6 +176,12 @@ impl Program {
     #[must_use]
     pub fn lake(&self) -> PathBuf {
         self.folder.join("lake")
+    }
+
+    /// The folder of its log.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("blacksmith-data")
     }
 
     /// Its own folder.

@@ -1,4 +1,5 @@
-//! `drain`: a backlog of transactions of 1,000 rows, from the slot until everything is loaded.
+//! `drain`: a backlog of transactions of 1,000 rows, from the program's start until everything is durable in its log, and
+//! until everything is loaded. Other backlogs go the same way.
 
 use super::Bench;
 use crate::e2e::Result;
@@ -18,16 +19,13 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
 
 /// The whole way of a backlog, beside both ceilings.
 pub(super) fn whole(scenario: &str, backlog: &Backlog, rounds: usize) -> Result<Trial> {
-    let mut contenders = ceilings(backlog);
-    contenders
-        .extend(Sink::ALL.map(|sink| Contender::ours(sink.name(), move || backlog.drain(sink))));
-    let trial = Trial::hold(scenario, &backlog.work.name, rounds, contenders)?;
-    Ok(trial.of_row_bytes(backlog.row_bytes))
-}
-
-fn ceilings(backlog: &Backlog) -> Vec<Contender<'_>> {
-    vec![
+    let mut contenders = vec![
         Contender::ceiling("pg_recvlogical", || backlog.pg_recvlogical()),
         Contender::ceiling("framing", || backlog.framing()),
-    ]
+        Contender::ours("log", || backlog.drain_to_log()),
+    ];
+    let sinks = Sink::ALL.map(|sink| Contender::ours(sink.name(), move || backlog.drain(sink)));
+    contenders.extend(sinks);
+    let trial = Trial::hold(scenario, &backlog.work.name, rounds, contenders)?;
+    Ok(trial.of_row_bytes(backlog.row_bytes))
 }

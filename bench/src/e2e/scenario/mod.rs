@@ -1,25 +1,31 @@
 //! The scenarios, each a file: what is done, by whom, beside which ceiling.
 
+mod behind;
 mod drain;
+mod http;
+mod jobs;
+mod log;
+mod restart;
+mod snapshot;
+mod steady;
+
+use std::path::PathBuf;
 
 use blacksmith_tests::server::Server;
 
 use super::arguments::Arguments;
 use super::backlog::{Backlog, Work};
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::machine::Machine;
 use super::report::Report;
 use super::size::Size;
 use super::trial::Trial;
 use super::{Result, postgres, stop};
 
-/// All scenarios, in the order in which they run.
-pub const NAMES: [&str; 1] = ["drain"];
-
 /// What scenarios share: the server, the folder, and backlogs that several of them drain.
 #[derive(Debug)]
-pub struct Bench {
-    // Before the folder and the server: databases are dropped while the server runs.
+struct Bench {
+    // Before the server and the folder: databases are dropped while the server runs.
     backlogs: Vec<Backlog>,
     server: Server,
     folder: Folder,
@@ -52,9 +58,26 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
 impl Bench {
     fn scenario(&mut self, name: &str) -> Result<Vec<Trial>> {
         match name {
+            "snapshot" => snapshot::hold(self),
             "drain" => drain::hold(self),
+            "singles" => self.whole(name, Work::singles(self.size.rows / 4)),
+            "mix" => self.whole(name, Work::mix(self.size.rows / 2)),
+            "huge" => self.whole(name, Work::huge(self.size.rows)),
+            "tables20" => self.whole(name, Work::tables(self.size.rows)),
+            "behind" => behind::hold(self),
+            "steady" => steady::hold(self),
+            "http" => http::hold(self),
+            "jobs" => jobs::hold(self),
+            "log" => log::hold(self),
+            "restart" => restart::hold(self),
             _ => Err(format!("there is no scenario {name}")),
         }
+    }
+
+    /// A backlog that no other scenario drains, and the whole way of it.
+    fn whole(&self, name: &str, work: Work) -> Result<Vec<Trial>> {
+        let backlog = self.write(work)?;
+        Ok(vec![drain::whole(name, &backlog, self.size.rounds)?])
     }
 
     /// The backlog of this work, made now unless an earlier scenario needed it.
@@ -66,15 +89,31 @@ impl Bench {
         let index = match there {
             Some(index) => index,
             None => {
-                eprintln!(
-                    "writing the backlog {}: {} changes",
-                    work.name, work.changes
-                );
-                let backlog = Backlog::prepare(&self.server, self.folder.path(), work)?;
+                let backlog = self.write(work)?;
                 self.backlogs.push(backlog);
                 self.backlogs.len() - 1
             }
         };
         Ok(&self.backlogs[index])
     }
+
+    fn write(&self, work: Work) -> Result<Backlog> {
+        eprintln!(
+            "writing the backlog {}: {} changes",
+            work.name, work.changes
+        );
+        Backlog::prepare(&self.server, self.folder.path(), work)
+    }
+
+    /// An empty folder of this name.
+    fn empty(&self, name: &str) -> Result<PathBuf> {
+        empty(self.folder.path().join(name))
+    }
+}
+
+/// Has a folder be there and empty.
+fn empty(path: PathBuf) -> Result<PathBuf> {
+    folder::remove(&path)?;
+    std::fs::create_dir_all(&path).map_err(|error| folder::at(&path, &error))?;
+    Ok(path)
 }

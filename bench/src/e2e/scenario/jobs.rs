@@ -1,0 +1,35 @@
+//! `jobs`: events through the gateway's intake into the log, each a job of an action that does nothing, until all are settled.
+
+use super::{Bench, empty};
+use crate::e2e::jobs::{COMMAND, EVENT_BYTES};
+use crate::e2e::log::WRITE;
+use crate::e2e::trial::{Contender, Trial};
+use crate::e2e::{Result, child, words};
+
+pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
+    let trials = [
+        (1, "one event in a request"),
+        (500, "500 events in a request"),
+    ];
+    trials
+        .map(|(bulk, work)| one(bench, bulk, work))
+        .into_iter()
+        .collect()
+}
+
+fn one(bench: &Bench, bulk: u64, work: &str) -> Result<Trial> {
+    let events = (bench.size.rows * 2).to_string();
+    let (each, bulk) = (EVENT_BYTES.to_string(), bulk.to_string());
+    let folder = bench.empty("jobs")?;
+    let fresh = || empty(folder.clone());
+    let contenders = vec![
+        Contender::ceiling("write and sync", || {
+            child::measure(&[WRITE, words::word(&fresh()?)?, &events, &each])
+        }),
+        Contender::ours("jobs", || {
+            child::measure(&[COMMAND, words::word(&fresh()?)?, &events, &bulk])
+        }),
+    ];
+    let trial = Trial::hold("jobs", work, bench.size.rounds, contenders)?;
+    Ok(trial.of_row_bytes(EVENT_BYTES as f64))
+}
