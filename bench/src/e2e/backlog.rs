@@ -124,6 +124,26 @@ impl Work {
     }
 }
 
+/// How our program reads what is before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As a stream, whatever there is.
+    Stream,
+    /// In batches over SQL while there is much, as it does by itself.
+    Batches,
+}
+
+impl Way {
+    /// The variable that says so, and its value.
+    fn setting(self) -> (&'static str, &'static str) {
+        let value = match self {
+            Way::Stream => "false",
+            Way::Batches => "true",
+        };
+        ("BLACKSMITH__SOURCES__SHOP__CATCH_UP", value)
+    }
+}
+
 /// A backlog that is there.
 #[derive(Debug)]
 pub struct Backlog {
@@ -265,8 +285,8 @@ impl Backlog {
     ///
     /// # Errors
     /// When it fails, or not every change is in the lake.
-    pub fn drain(&self, sink: Sink) -> Result<Reading> {
-        let (program, mut reading) = self.ours(sink, &[])?;
+    pub fn drain(&self, sink: Sink, way: Way) -> Result<Reading> {
+        let (program, mut reading) = self.ours(sink, way, &[])?;
         self.check(sink, &program, &mut reading)?;
         Ok(reading)
     }
@@ -275,8 +295,8 @@ impl Backlog {
     ///
     /// # Errors
     /// When it fails.
-    pub fn drain_to_log(&self) -> Result<Reading> {
-        let (_, reading) = self.ours(Sink::Parquet, &["--service", "gateway"])?;
+    pub fn drain_to_log(&self, way: Way) -> Result<Reading> {
+        let (_, reading) = self.ours(Sink::Parquet, way, &["--service", "gateway"])?;
         Ok(reading)
     }
 
@@ -285,7 +305,7 @@ impl Backlog {
     /// # Errors
     /// When its gateway fails.
     pub fn behind(&self, sink: Sink) -> Result<Behind<'_>> {
-        let (program, _) = self.ours(sink, &["--service", "gateway"])?;
+        let (program, _) = self.ours(sink, Way::Batches, &["--service", "gateway"])?;
         let kept = self.folder.join(format!("behind-{}", sink.name()));
         let program = program.copied_to(&kept)?;
         Ok(Behind {
@@ -295,12 +315,14 @@ impl Backlog {
         })
     }
 
-    fn ours(&self, sink: Sink, more: &[&str]) -> Result<(Program, Reading)> {
+    fn ours(&self, sink: Sink, way: Way, more: &[&str]) -> Result<(Program, Reading)> {
         let source = self.sources.iter().find(|source| source.sink == sink);
         let source = source.ok_or("no source was made for this sink")?;
         let mut session = self.db.session();
         postgres::copy_slot(&mut session, &source.base(), &source.slot)?;
+        let (variable, value) = way.setting();
         let program = source.program.copied_to(&self.folder.join("life"))?;
+        let program = program.set(variable, value);
         let reading = self.reading(&source.slot, &mut session, || program.catch_up(more))?;
         Ok((program, reading))
     }

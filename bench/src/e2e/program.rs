@@ -50,7 +50,7 @@ impl Sink {
 #[derive(Debug)]
 pub struct Program {
     folder: PathBuf,
-    url: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Program {
@@ -99,7 +99,7 @@ impl Program {
         fs::write(&file, configuration).map_err(|error| at(&file, &error))?;
         Ok(Program {
             folder: folder.into(),
-            url: url.into(),
+            environment: vec![("DATABASE_URL", url.into())],
         })
     }
 
@@ -112,8 +112,15 @@ impl Program {
         folder::copy(&self.folder, folder)?;
         Ok(Program {
             folder: folder.into(),
-            url: self.url.clone(),
+            environment: self.environment.clone(),
         })
+    }
+
+    /// The same with a variable of the environment, which goes before a key of the configuration.
+    #[must_use]
+    pub fn set(mut self, variable: &'static str, value: &str) -> Program {
+        self.environment.push((variable, value.into()));
+        self
     }
 
     /// Starts it with `arguments`.
@@ -130,7 +137,7 @@ impl Program {
         command
             .args(arguments)
             .current_dir(&self.folder)
-            .env("DATABASE_URL", &self.url)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(said);

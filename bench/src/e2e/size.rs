@@ -20,14 +20,14 @@ impl Size {
     pub const SHORT: Size = Size {
         name: "short",
         rounds: 1,
-        rows: 100_000,
+        rows: 250_000,
         steady_seconds: 3,
     };
     /// About 15 minutes.
     pub const DEFAULT: Size = Size {
         name: "default",
         rounds: 3,
-        rows: 300_000,
+        rows: 500_000,
         steady_seconds: 8,
     };
     /// Everything, five times.

@@ -1,8 +1,11 @@
-//! What a run came to: for a person as a table, for a program as JSON.
+//! What a run came to: for a person as tables and a chart, for a program as JSON.
 
+mod bars;
+mod chart;
 mod table;
 
 use std::io::Write;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -40,14 +43,35 @@ impl Report {
     /// # Errors
     /// When a file cannot be written.
     pub fn publish(&self, arguments: &Arguments) -> Result<()> {
-        let text = format!("{}\n{}", self.heading(), table::all(&self.trials));
+        let tables = table::all(&self.trials);
+        let bars = bars::table(&self.trials);
+        let text = format!("{}\n{tables}\n### Bars\n\n{bars}", self.heading());
         let printed = writeln!(std::io::stdout().lock(), "{text}");
         printed.map_err(|error| format!("standard output: {error}"))?;
         if let Some(path) = &arguments.json {
-            let json = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
-            std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+            let json = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
+            write(path, &json)?;
+        }
+        if arguments.write {
+            self.record(&bars, &tables)?;
         }
         Ok(())
+    }
+
+    /// Writes what the repository shows: `bench/RESULTS.md` and the chart.
+    fn record(&self, bars: &str, tables: &str) -> Result<()> {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = format!(
+            "# Results\n\nThe last full run, written by `cargo x bench --full --write`; README.md beside it says what is measured and how. \
+             Cells that lose stand with the others.\n\n{}\n\nServer: {}.\n\n## Bars\n\n{bars}\n## Scenarios\n{tables}",
+            self.heading(),
+            self.postgres_settings
+        );
+        write(&home.join("RESULTS.md"), &text)?;
+        match chart::svg(&self.trials, &self.heading()) {
+            Some(svg) => write(&home.join("chart.svg"), &svg),
+            None => Ok(()),
+        }
     }
 
     fn heading(&self) -> String {
@@ -65,4 +89,8 @@ impl Report {
             self.size.rows
         )
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
