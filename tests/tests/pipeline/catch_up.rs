@@ -6,14 +6,14 @@ use blacksmith_tests::stream::Pipeline;
 
 use crate::arrange::{SOON, arrange};
 
-const TABLES: &str = "create table keyed (id int primary key, v text);
+pub(crate) const TABLES: &str = "create table keyed (id int primary key, v text);
                       create table bare (n int, v text); alter table bare replica identity full;
                       create table added (id int primary key)";
-const COMPARED: [&str; 3] = ["public.keyed", "public.bare", "public.added"];
+pub(crate) const COMPARED: [&str; 3] = ["public.keyed", "public.bare", "public.added"];
 
 /// What the program says when it begins to read batches, and when the stream takes over.
 const BEGINS: &str = "catching up in batches";
-const ENDS: &str = "caught up";
+pub(crate) const ENDS: &str = "caught up";
 
 /// A pipeline that has copied its tables, and was stopped.
 fn stopped(name: &str, catch_up: &[(&str, &str)]) -> (Db, Pipeline) {
@@ -27,7 +27,7 @@ fn stopped(name: &str, catch_up: &[(&str, &str)]) -> (Db, Pipeline) {
 
 /// A few MiB of log: small transactions, a large one with a part that is rolled back, changed columns, a truncate,
 /// and much that is not for us.
-fn fall_behind(db: &Db, round: i32) {
+pub(crate) fn fall_behind(db: &Db, round: i32) {
     let mut session = db.session();
     let first = round * 100_000;
     for at in (first..first + 2_000).step_by(20) {

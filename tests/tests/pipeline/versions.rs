@@ -8,6 +8,7 @@ use blacksmith_tests::wait;
 use blacksmith_tests::workload::Workload;
 
 use crate::arrange::{SOON, options};
+use crate::catch_up;
 use crate::relay::Relay;
 
 /// A server of this version, with the settings of this tier.
@@ -68,5 +69,21 @@ fn a_slot_made_while_tables_change_knows_them_as_they_are() {
             (3, 2),
             "version {version}"
         );
+    }
+}
+
+#[test]
+fn every_supported_version_gives_a_backlog_in_batches() {
+    for version in binaries::versions() {
+        let db = server_of(version).database("backlog");
+        db.execute(catch_up::TABLES);
+        let mut pipeline = Pipeline::new(&db);
+        pipeline.set("sources.shop", "catch_up_from", "\"64KiB\"");
+        pipeline.catch_up();
+        catch_up::fall_behind(&db, 1);
+        pipeline.catch_up();
+        let said = pipeline.said();
+        assert!(said.contains(catch_up::ENDS), "version {version}: {said}");
+        pipeline.assert_equal(&db, &catch_up::COMPARED);
     }
 }
