@@ -54,6 +54,7 @@ impl Format for PostgresFormat {
             tables: HashMap::new(),
             completed: None,
             held_bytes: 0,
+            unseen_bytes: 0,
         })
     }
 }
@@ -67,6 +68,8 @@ struct Decoder {
     completed: Option<Completed>,
     /// Bytes in all builders, as of the last look.
     held_bytes: usize,
+    /// Bytes of blocks since then.
+    unseen_bytes: usize,
 }
 
 /// One version of a table, and its rows so far.
@@ -78,8 +81,11 @@ struct Table {
     bytes: usize,
 }
 
-/// Builders are asked for their size after this many rows.
+/// Builders are asked for their size after this many rows, or bytes of blocks.
 const ROWS_PER_LOOK: usize = 1_024;
+const BYTES_PER_LOOK: usize = 1 << 20;
+/// A row from this size on is a batch of its own, and its values are not copied out of the block.
+const LARGE_ROW_BYTES: usize = 8 << 20;
 
 impl Decoding for Decoder {
     fn push(&mut self, block: &Block, wanted: &Wanted<'_>, out: &mut Vec<Decoded>) -> Result<()> {
@@ -91,6 +97,7 @@ impl Decoding for Decoder {
             }
             _ => self.streamed(block, envelope, wanted, out),
         }
+        .and_then(|()| self.look_after(block, out))
         .map_err(|error| error.at(format!("block at position {}", block.first)))
     }
 
@@ -138,7 +145,7 @@ impl Decoder {
             }
             last_seen = Some((row.transaction, position));
             if wanted.has(position) && (wanted.schema)(schema) {
-                self.row(schema, position, block.received_at, &row, out)?;
+                self.row(schema, position, block, &row, out)?;
             }
         }
         // Only the truncate that begins a snapshot has a moment and no transaction.
@@ -172,11 +179,11 @@ impl Decoder {
         &mut self,
         schema: SchemaId,
         position: Position,
-        received_at: Timestamp,
+        block: &Block,
         row: &StreamRow<'_>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
-        let event_id = self.event_id(position, received_at);
+        let event_id = self.event_id(position, block.received_at);
         let meta = RowMeta {
             lsn: row.transaction.commit_lsn,
             seq: position.0,
@@ -184,7 +191,7 @@ impl Decoder {
             event_id: event_id.as_deref(),
         };
         match &row.change {
-            Ok(change) => self.change(schema, position, &meta, change, out),
+            Ok(change) => self.change(schema, position, block, &meta, change, out),
             Err(error) => {
                 self.park(schema, position, error, out);
                 Ok(())
@@ -218,7 +225,7 @@ impl Decoder {
                     committed_at_us: Some(moment.at_us),
                     event_id: event_id.as_deref(),
                 };
-                self.change(tally.schema, position, &meta, &change, out)?;
+                self.change(tally.schema, position, block, &meta, &change, out)?;
             }
         }
         Ok(())
@@ -233,14 +240,24 @@ impl Decoder {
         &mut self,
         schema: SchemaId,
         position: Position,
+        block: &Block,
         meta: &RowMeta<'_>,
         change: &RowChange<'_>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
+        // Only a block that is large itself has large rows.
+        let large = block.body.len() >= LARGE_ROW_BYTES && change.len_bytes() >= LARGE_ROW_BYTES;
+        if large {
+            self.hand_out(schema, out)?;
+        }
         let Some(table) = self.tables.get_mut(&schema) else {
             return Ok(());
         };
-        if let Err(error) = table.builder.push(meta, change) {
+        let pushed = match large {
+            true => table.builder.push_lent(meta, change, &block.body),
+            false => table.builder.push(meta, change),
+        };
+        if let Err(error) = pushed {
             self.park(schema, position, &error, out);
             return Ok(());
         }
@@ -250,7 +267,7 @@ impl Decoder {
             last: position,
         });
         let rows = table.builder.rows();
-        if rows >= self.limits.batch_rows || table.builder.is_full() {
+        if large || rows >= self.limits.batch_rows || table.builder.is_full() {
             return self.hand_out(schema, out);
         }
         if rows % ROWS_PER_LOOK == 0 {
@@ -281,6 +298,22 @@ impl Decoder {
             self.held_bytes = self.held_bytes + bytes - table.bytes;
             table.bytes = bytes;
         }
+    }
+
+    /// Looks at the tables of a block when much was decoded since the last look: rows may be few and long.
+    fn look_after(&mut self, block: &Block, out: &mut Vec<Decoded>) -> Result<()> {
+        self.unseen_bytes += block.body.len();
+        if self.unseen_bytes < BYTES_PER_LOOK {
+            return Ok(());
+        }
+        self.unseen_bytes = 0;
+        for tally in block.tally.iter() {
+            self.look(tally.schema);
+        }
+        if self.held_bytes > self.limits.held_bytes {
+            self.hand_out_largest(out)?;
+        }
+        Ok(())
     }
 
     fn hand_out_largest(&mut self, out: &mut Vec<Decoded>) -> Result<()> {

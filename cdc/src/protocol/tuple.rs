@@ -20,6 +20,18 @@ pub enum Value<'a> {
     Binary(&'a [u8]),
 }
 
+impl Value<'_> {
+    /// Bytes that were sent for it.
+    #[inline]
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        match self {
+            Value::Null | Value::Unchanged => 0,
+            Value::Text(bytes) | Value::Escaped(bytes) | Value::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// A row, whichever way it came. Cheap to copy; the values are found when walked.
 #[derive(Debug, Clone, Copy)]
 pub enum Tuple<'a> {
@@ -40,6 +52,12 @@ impl<'a> Tuple<'a> {
             Tuple::CopyText(row) => row.columns(),
             Tuple::CopyBinary(row) => row.columns(),
         }
+    }
+
+    /// Bytes that were sent for its values.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.values().map(|value| value.len_bytes()).sum()
     }
 
     /// The values in column order.

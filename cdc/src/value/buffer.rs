@@ -60,6 +60,8 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
 pub(crate) struct Bytes {
     offsets: Vec<i32>,
     data: Vec<u8>,
+    /// The only value so far that is not null, where it lies already; then `data` is empty.
+    kept: Option<bytes::Bytes>,
     nulls: NullBufferBuilder,
 }
 
@@ -68,27 +70,55 @@ impl Bytes {
         Bytes {
             offsets: vec![0],
             data: Vec::new(),
+            kept: None,
             nulls: NullBufferBuilder::new(0),
         }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) -> Fit<()> {
-        self.data.extend_from_slice(value);
+        self.gather().extend_from_slice(value);
         self.close()
+    }
+
+    /// Adds a value without a copy, as long as it is the only one that is not null.
+    pub(crate) fn keep(&mut self, value: bytes::Bytes) -> Fit<()> {
+        if self.end() > 0 {
+            return self.push(&value);
+        }
+        let Ok(end) = i32::try_from(value.len()) else {
+            return wrong("is longer than 2 GiB");
+        };
+        self.kept = Some(value);
+        self.offsets.push(end);
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// What values are added to; one that was kept apart becomes its beginning.
+    #[inline]
+    fn gather(&mut self) -> &mut Vec<u8> {
+        if let Some(kept) = self.kept.take() {
+            self.data.extend_from_slice(&kept);
+        }
+        &mut self.data
+    }
+
+    fn end(&self) -> usize {
+        self.offsets.last().map_or(0, |end| *end as usize)
     }
 
     /// Adds what `write` appends, or nothing when it fails.
     #[inline]
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
-        let start = self.data.len();
+        let start = self.gather().len();
         write(&mut self.data).inspect_err(|_| self.data.truncate(start))?;
         self.close()
     }
 
     /// As [`Bytes::write`], when what was written must be UTF-8.
     pub(crate) fn write_text(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
-        let start = self.data.len();
+        let start = self.end();
         self.write(|data| {
             write(data)?;
             check_utf8(&data[start..])
@@ -98,8 +128,7 @@ impl Bytes {
     #[inline]
     fn close(&mut self) -> Fit<()> {
         let Ok(end) = i32::try_from(self.data.len()) else {
-            self.data
-                .truncate(self.offsets.last().map_or(0, |end| *end as usize));
+            self.data.truncate(self.end());
             return wrong("makes its column exceed 2 GiB in one batch");
         };
         self.offsets.push(end);
@@ -119,23 +148,26 @@ impl Bytes {
 
     pub(crate) fn truncate(&mut self, len: usize) {
         self.offsets.truncate(len + 1);
-        self.data
-            .truncate(self.offsets.last().map_or(0, |end| *end as usize));
+        if self.end() == 0 {
+            self.kept = None;
+        }
+        if self.kept.is_none() {
+            self.data.truncate(self.end());
+        }
         self.nulls.truncate(len);
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.data.len() + size_of_val(self.offsets.as_slice())
+        self.end() + size_of_val(self.offsets.as_slice())
     }
 
     fn parts(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
-        let data = std::mem::take(&mut self.data);
-        (
-            OffsetBuffer::new(offsets.into()),
-            Buffer::from_vec(data),
-            self.nulls.finish(),
-        )
+        let data = match self.kept.take() {
+            Some(kept) => Buffer::from(kept),
+            None => Buffer::from_vec(std::mem::take(&mut self.data)),
+        };
+        (OffsetBuffer::new(offsets.into()), data, self.nulls.finish())
     }
 
     pub(crate) fn finish_text(&mut self) -> Result<StringArray, ArrowError> {

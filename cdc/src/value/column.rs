@@ -9,7 +9,7 @@ use arrow_schema::ArrowError;
 use super::array;
 use super::mapping::{Form, Plan};
 use super::misfit::{Fit, wrong};
-use super::scalar::ScalarBuilder;
+use super::scalar::{ScalarBuilder, Sent};
 
 /// One column of a table.
 #[derive(Debug)]
@@ -51,6 +51,14 @@ impl ColumnBuilder {
         match self {
             ColumnBuilder::One(scalar) => scalar.push_binary(binary),
             ColumnBuilder::List(list) => list.push_binary(binary),
+        }
+    }
+
+    /// Adds a value that is kept where it lies, or gives it back: see [`ScalarBuilder::keep`].
+    pub(crate) fn keep(&mut self, sent: Sent) -> Fit<Option<Sent>> {
+        match self {
+            ColumnBuilder::One(scalar) => scalar.keep(sent),
+            ColumnBuilder::List(_) => Ok(Some(sent)),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use arrow_array::ArrayRef;
 use arrow_schema::ArrowError;
+use bytes::Bytes;
 
 use super::buffer::check_utf8;
 use super::column::ColumnBuilder;
 use super::mapping::{Plan, column_names};
 use super::misfit::{Fit, Misfit};
+use super::scalar::Sent;
 use super::schema::TableSchema;
 use super::system::{Op, RowMeta, SystemBuilder};
 use super::text;
@@ -21,7 +23,12 @@ pub(crate) struct RowBuilder {
     columns: Vec<ColumnBuilder>,
     system: SystemBuilder,
     scratch: Vec<u8>,
+    /// What large values of the row at hand may be kept in, when that outlives the row.
+    lent: Option<Bytes>,
 }
+
+/// Values from this size on are not copied where that can be avoided.
+const KEPT_BYTES_MIN: usize = 1 << 20;
 
 /// Where and why a row failed.
 pub(crate) struct Failure {
@@ -36,6 +43,13 @@ pub(crate) const OTHER_COLUMNS: Failure = Failure {
     what: "it has another number of columns than the table",
 };
 
+/// The part of `memory` that `bytes` are, if they are one.
+fn within(memory: &Bytes, bytes: &[u8]) -> Option<Bytes> {
+    let start = bytes.as_ptr().addr().checked_sub(memory.as_ptr().addr())?;
+    let end = start.checked_add(bytes.len())?;
+    (end <= memory.len()).then(|| memory.slice(start..end))
+}
+
 impl RowBuilder {
     pub(crate) fn new(table: &TableSchema, event_id: bool) -> Self {
         let columns = table.columns.iter();
@@ -48,7 +62,13 @@ impl RowBuilder {
             plans,
             system: SystemBuilder::new(event_id),
             scratch: Vec::new(),
+            lent: None,
         }
+    }
+
+    /// Values of the rows that follow lie in `memory`, and large ones may be kept there.
+    pub(crate) fn lend(&mut self, memory: Option<&Bytes>) {
+        self.lent = memory.cloned();
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -96,6 +116,9 @@ impl RowBuilder {
 
     #[inline]
     fn append_value(&mut self, at: usize, value: Value<'_>) -> Fit<()> {
+        if self.lent.is_some() && value.len_bytes() >= KEPT_BYTES_MIN && self.keep(at, value)? {
+            return Ok(());
+        }
         let column = &mut self.columns[at];
         match value {
             Value::Null => column.push_null(),
@@ -125,6 +148,24 @@ impl RowBuilder {
             },
         }
         Ok(())
+    }
+
+    /// Adds a large value where it lies, if its column takes it so. Escaped text is written out first, and only once.
+    fn keep(&mut self, at: usize, value: Value<'_>) -> Fit<bool> {
+        let lent = |bytes: &[u8]| within(self.lent.as_ref()?, bytes);
+        let sent = match value {
+            Value::Text(text) => lent(text).map(Sent::Text),
+            Value::Binary(binary) => lent(binary).map(Sent::Binary),
+            Value::Escaped(field) => {
+                let mut text = Vec::with_capacity(field.len());
+                unescape(field, &mut text);
+                Some(Sent::Text(text.into()))
+            }
+            Value::Null | Value::Unchanged => None,
+        };
+        let Some(sent) = sent else { return Ok(false) };
+        let back = self.columns[at].keep(sent)?;
+        Ok(back.is_none())
     }
 
     fn append_as_text(&mut self, at: usize, text: &[u8]) -> Fit<()> {

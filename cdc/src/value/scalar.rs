@@ -21,6 +21,16 @@ use super::number::{fixed, float, integer, one_nan};
 use super::numeric::Bounds;
 use super::text;
 
+/// What stands before the text of a binary jsonb.
+const JSONB_VERSION: u8 = 1;
+
+/// A value as it was sent, in memory of its own or together with others.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    Text(bytes::Bytes),
+    Binary(bytes::Bytes),
+}
+
 /// A column of one form. The variant is chosen once; a push is one branch away from its value.
 #[derive(Debug)]
 pub(crate) enum ScalarBuilder {
@@ -154,6 +164,30 @@ impl ScalarBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Adds a value that is kept where it lies, when what was sent is what its column holds; else does nothing and
+    /// gives it back.
+    pub(crate) fn keep(&mut self, sent: Sent) -> Fit<Option<Sent>> {
+        let (column, value) = match (self, sent) {
+            (ScalarBuilder::Bytea(column), Sent::Binary(binary)) => {
+                column.keep(binary)?;
+                return Ok(None);
+            }
+            (ScalarBuilder::Text(column, Form::Text), Sent::Binary(binary)) => (column, binary),
+            (ScalarBuilder::Text(column, Form::Jsonb), Sent::Binary(binary))
+                if binary.first() == Some(&JSONB_VERSION) =>
+            {
+                (column, binary.slice(1..))
+            }
+            (ScalarBuilder::Text(column, form), Sent::Text(text)) if *form != Form::Char => {
+                (column, text)
+            }
+            (_, sent) => return Ok(Some(sent)),
+        };
+        check_utf8(&value)?;
+        column.keep(value)?;
+        Ok(None)
     }
 
     pub(crate) fn push_null(&mut self) {

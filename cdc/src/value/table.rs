@@ -62,6 +62,23 @@ pub enum RowChange<'a> {
     Truncate,
 }
 
+impl RowChange<'_> {
+    /// Bytes that were sent for its values.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        let of_old = |old: &OldTuple<'_>| match old {
+            OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.len_bytes(),
+        };
+        match self {
+            RowChange::Read { row } => row.len_bytes(),
+            RowChange::Insert { new } => new.len_bytes(),
+            RowChange::Update { old, new } => old.as_ref().map_or(0, of_old) + new.len_bytes(),
+            RowChange::Delete { old } => of_old(old),
+            RowChange::Truncate => 0,
+        }
+    }
+}
+
 /// Builds batches of one table version.
 #[derive(Debug)]
 pub struct TableBuilder {
@@ -111,6 +128,23 @@ impl TableBuilder {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.rows.bytes_of_largest() >= COLUMN_BYTES_FULL
+    }
+
+    /// Adds a change whose values lie in `memory`: large ones are kept there, as far as their columns hold what was
+    /// sent, and are not copied.
+    ///
+    /// # Errors
+    /// As [`TableBuilder::push`].
+    pub fn push_lent(
+        &mut self,
+        meta: &RowMeta<'_>,
+        change: &RowChange<'_>,
+        memory: &bytes::Bytes,
+    ) -> Result<()> {
+        self.rows.lend(Some(memory));
+        let pushed = self.push(meta, change);
+        self.rows.lend(None);
+        pushed
     }
 
     /// Adds a change.

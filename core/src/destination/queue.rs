@@ -1,6 +1,7 @@
 //! The batch that an action is given.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use tokio::sync::mpsc;
@@ -38,7 +39,8 @@ pub enum Piece {
 /// one span; a retry of an unordered one may have gaps.
 ///
 /// It is decoded while the action takes it; [`Queue::next`] and [`Queue::next_jobs`] wait for the decoder, and
-/// the decoder waits for the action, so neither runs ahead by more than a few pieces.
+/// the decoder waits for the action, so neither runs ahead by more than a few pieces. Behind a large event the decoder
+/// rests until the action asks for what comes next: not before it has done with it, if it holds little at a time.
 #[derive(Debug)]
 pub struct Queue {
     spans: Spans,
@@ -47,6 +49,43 @@ pub struct Queue {
     pieces: mpsc::Receiver<Result<Piece>>,
     completed: tokio::sync::oneshot::Receiver<Option<Completed>>,
     at_end: Option<Option<Completed>>,
+    asking: Arc<Asking>,
+    taken: u64,
+}
+
+/// What the decoder sees of the action's asking.
+#[derive(Debug, Default)]
+struct Asking {
+    state: Mutex<Asked>,
+    moved: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Pieces that the action took or waits for.
+    pieces: u64,
+    /// It asks no more.
+    gone: bool,
+}
+
+impl Asking {
+    fn tell(&self, change: impl FnOnce(&mut Asked)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.moved.notify_all();
+    }
+
+    /// Waits until more than `pieces` were asked for.
+    fn beyond(&self, pieces: u64) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |asked: &mut Asked| !asked.gone && asked.pieces <= pieces;
+        drop(self.moved.wait_while(state, waits));
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.asking.tell(|asked| asked.gone = true);
+    }
 }
 
 /// The decoder's end of a [`Queue`].
@@ -54,6 +93,8 @@ pub struct Queue {
 pub struct QueueFeed {
     pieces: mpsc::Sender<Result<Piece>>,
     completed: tokio::sync::oneshot::Sender<Option<Completed>>,
+    asking: Arc<Asking>,
+    pushed: AtomicU64,
 }
 
 /// Pieces that may wait between decoder and action.
@@ -65,6 +106,7 @@ impl Queue {
     pub fn new(spans: impl Into<Spans>, events: u64, attempt: u32) -> (Queue, QueueFeed) {
         let (pieces_in, pieces) = mpsc::channel(WAITING_PIECES);
         let (completed_in, completed) = tokio::sync::oneshot::channel();
+        let asking = Arc::new(Asking::default());
         let queue = Queue {
             spans: spans.into(),
             events,
@@ -72,12 +114,16 @@ impl Queue {
             pieces,
             completed,
             at_end: None,
+            asking: Arc::clone(&asking),
+            taken: 0,
         };
         (
             queue,
             QueueFeed {
                 pieces: pieces_in,
                 completed: completed_in,
+                asking,
+                pushed: AtomicU64::new(0),
             },
         )
     }
@@ -140,7 +186,10 @@ impl Queue {
     }
 
     async fn piece(&mut self) -> Result<Option<Piece>> {
+        let wanted = self.taken + 1;
+        self.asking.tell(|asked| asked.pieces = wanted);
         if let Some(piece) = self.pieces.recv().await {
+            self.taken = wanted;
             return piece.map(Some);
         }
         if self.at_end.is_none() {
@@ -164,7 +213,14 @@ impl QueueFeed {
     /// Hands a piece to the action, from a thread that may wait. False when the action has gone.
     #[must_use]
     pub fn push(&self, piece: Result<Piece>) -> bool {
+        self.pushed.fetch_add(1, Ordering::Relaxed);
         self.pieces.blocking_send(piece).is_ok()
+    }
+
+    /// Waits until the action has taken every piece and asks for another, on a thread that may wait. Returns at once
+    /// when the action has gone.
+    pub fn rest(&self) {
+        self.asking.beyond(self.pushed.load(Ordering::Relaxed));
     }
 
     /// Ends the batch.
@@ -172,9 +228,47 @@ impl QueueFeed {
         let QueueFeed {
             pieces,
             completed: completed_in,
+            ..
         } = self;
         drop(pieces);
         // When the action returned without reading to the end, nobody asks.
         completed_in.send(completed).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{TryRecvError, channel};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_decoder_that_rests_goes_on_when_more_is_asked_for_or_nobody_will_ask() {
+        for asks in [true, false] {
+            let (mut queue, feed) = Queue::new(Span::starting(Position(1), 2), 2, 1);
+            let (said, rested) = channel();
+            let decoder = std::thread::spawn(move || {
+                assert!(feed.push(Ok(Piece::Jobs(Vec::new()))));
+                said.send("pushed").unwrap();
+                feed.rest();
+                said.send("rested").unwrap();
+                feed.finish(None);
+            });
+            assert!(queue.next_jobs().await.unwrap().is_some());
+            assert_eq!(rested.recv(), Ok("pushed"));
+            assert_eq!(rested.try_recv(), Err(TryRecvError::Empty));
+            if asks {
+                // One look is asking, and may be given up.
+                assert!(queue.next_jobs().now_or_never().is_none());
+                assert_eq!(rested.recv(), Ok("rested"));
+                assert!(queue.next_jobs().await.unwrap().is_none());
+            } else {
+                drop(queue);
+                assert_eq!(rested.recv(), Ok("rested"));
+            }
+            decoder.join().unwrap();
+        }
     }
 }

@@ -17,6 +17,8 @@ use crate::position::{Position, Span};
 /// Bytes read ahead while walking straight on; and after a body was passed over.
 const READ_AHEAD_BYTES: usize = 512 << 10;
 const READ_CAREFULLY_BYTES: usize = 4 << 10;
+/// A body longer than this has a buffer of its own, which goes when the body goes.
+const WINDOW_BYTES_MAX: usize = 4 << 20;
 
 /// A stretch of a file held in memory.
 #[derive(Debug)]
@@ -55,9 +57,19 @@ impl Window {
         if let Some(held) = self.held(offset, len) {
             return Ok(Some(held));
         }
+        if len > WINDOW_BYTES_MAX {
+            return self.read_apart(offset, len);
+        }
         let room = usize::try_from(limit - offset).unwrap_or(usize::MAX);
         self.fill(offset, len.max(self.ahead).min(room))?;
         Ok(self.held(offset, len))
+    }
+
+    /// Exactly `len` bytes, of which the window keeps nothing.
+    fn read_apart(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        let mut buffer = BytesMut::zeroed(len);
+        let filled = read_full(self.file.as_ref(), &mut buffer, offset)?;
+        Ok((filled == len).then(|| buffer.freeze()))
     }
 
     fn held(&self, offset: u64, len: usize) -> Option<Bytes> {
@@ -219,4 +231,31 @@ pub(super) fn unreadable(path: &std::path::Path, error: io::Error) -> Error {
     }
     .at(path.display())
     .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Access, SystemDisk};
+
+    #[test]
+    fn a_window_keeps_nothing_of_a_long_body_and_reads_on_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long");
+        let long = WINDOW_BYTES_MAX + 5;
+        let written: Vec<u8> = (0..long + 100).map(|at| (at % 251) as u8).collect();
+        std::fs::write(&path, &written).unwrap();
+        let file = SystemDisk::shared().open(&path, Access::Read).unwrap();
+        let mut window = Window::new(file);
+        let limit = written.len() as u64;
+        let head = window.read(0, 3, limit).unwrap().unwrap();
+        assert_eq!(head[..3], written[..3]);
+        let body = window.read(3, long, limit).unwrap().unwrap();
+        assert!(body == written[3..3 + long]);
+        assert!(window.bytes.len() <= READ_AHEAD_BYTES);
+        let behind = window.read(3 + long as u64, 97, limit).unwrap().unwrap();
+        assert!(behind[..] == written[3 + long..]);
+        let past = window.read(limit - 1, WINDOW_BYTES_MAX + 1, limit);
+        assert!(past.unwrap().is_none());
+    }
 }

@@ -241,6 +241,9 @@ struct Decoder {
     handed: SharedHanded,
 }
 
+/// Behind a block from this size on the decoder rests until the action asks for more: it holds one large event then, and
+/// not another while the action works on the one before.
+const LARGE_BLOCK_BYTES: usize = 8 << 20;
 /// Positions between two spans of a batch that are read over; beyond that the next span is looked up.
 const READ_OVER_MAX: u64 = 100_000;
 
@@ -335,6 +338,11 @@ impl Decoder {
             let Some(span) = block.span() else { continue };
             if self.spans.intersects(span) && self.is_wanted(&block) {
                 self.push(&block, decoders, feed)?;
+                let large = block.body.len() >= LARGE_BLOCK_BYTES;
+                drop(block);
+                if large {
+                    feed.rest();
+                }
             }
             let next = self.spans.next_at(span.last.next());
             if next.is_none_or(|next| next.since(span.last) > READ_OVER_MAX) {

@@ -18,9 +18,10 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{Type, TypePtr};
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
 use super::encoding::Encodings;
+use super::large::{self, LargeColumn};
 
 /// How the columns of one schema are encoded.
 #[derive(Debug)]
@@ -64,26 +65,22 @@ impl Columns {
     ) -> Result<()> {
         if helpers == 0 {
             for (at, column) in self.columns.iter().enumerate() {
-                for chunk in column.encode(at, batches, encodings)? {
-                    chunk.append_to_row_group(group)?;
-                }
+                column.encode(at, batches, encodings)?.write(group)?;
             }
             return Ok(());
         }
-        for chunks in self.encode_shared(batches, encodings, helpers) {
-            for chunk in chunks? {
-                chunk.append_to_row_group(group)?;
-            }
+        for encoded in self.encode_shared(batches, encodings, helpers) {
+            encoded?.write(group)?;
         }
         Ok(())
     }
 
-    fn encode_shared(
+    fn encode_shared<'a>(
         &self,
-        batches: &[RecordBatch],
+        batches: &'a [RecordBatch],
         encodings: &Encodings,
         helpers: usize,
-    ) -> Vec<Result<Vec<ArrowColumnChunk>>> {
+    ) -> Vec<Result<Encoded<'a>>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::with_capacity(self.columns.len()));
         let take_columns = || {
@@ -110,6 +107,25 @@ impl Columns {
     }
 }
 
+/// A column, ready to be written.
+enum Encoded<'a> {
+    /// Encoded, one chunk per leaf.
+    Chunks(Vec<ArrowColumnChunk>),
+    /// Planned only: it is encoded while it is written.
+    Large(LargeColumn<'a>),
+}
+
+impl Encoded<'_> {
+    fn write<W: io::Write + Send>(self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<()> {
+        match self {
+            Encoded::Chunks(chunks) => chunks
+                .into_iter()
+                .try_for_each(|chunk| chunk.append_to_row_group(group)),
+            Encoded::Large(column) => column.write(group),
+        }
+    }
+}
+
 impl Column {
     fn new(field: &FieldRef, root: &str, parquet: &TypePtr) -> Result<Column> {
         let alone_root = Type::group_type_builder(root).with_fields(vec![Arc::clone(parquet)]);
@@ -120,14 +136,19 @@ impl Column {
         })
     }
 
-    /// Encodes this column, the one at `at`, of every batch: one chunk per leaf.
-    fn encode(
+    /// Encodes this column, the one at `at`, of every batch.
+    fn encode<'a>(
         &self,
         at: usize,
-        batches: &[RecordBatch],
+        batches: &'a [RecordBatch],
         encodings: &Encodings,
-    ) -> Result<Vec<ArrowColumnChunk>> {
+    ) -> Result<Encoded<'a>> {
         let arrays: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(at)).collect();
+        if large::are_large(&arrays) {
+            let alone = SchemaDescriptor::new(Arc::clone(&self.alone_root));
+            let column = LargeColumn::new(alone.column(0), &arrays, encodings.compression())?;
+            return Ok(Encoded::Large(column));
+        }
         let properties = encodings.choose(&self.field, &arrays);
         // The factory asks for a file writer; nothing is ever written to this one.
         let root = Arc::clone(&self.alone_root);
@@ -140,7 +161,8 @@ impl Column {
                 writer.write(leaf)?;
             }
         }
-        writers.into_iter().map(|writer| writer.close()).collect()
+        let chunks = writers.into_iter().map(|writer| writer.close());
+        Ok(Encoded::Chunks(chunks.collect::<Result<_>>()?))
     }
 }
 

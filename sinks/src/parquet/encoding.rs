@@ -28,6 +28,7 @@ const REPEATS_MIN: usize = 4;
 /// The column properties to choose from.
 #[derive(Debug)]
 pub(super) struct Encodings {
+    compression: Compression,
     dictionary: WriterPropertiesPtr,
     plain: WriterPropertiesPtr,
     differences: WriterPropertiesPtr,
@@ -38,10 +39,16 @@ impl Encodings {
     pub(super) fn new(compression: Compression) -> Encodings {
         let plain = || properties(compression).set_dictionary_enabled(false);
         Encodings {
+            compression,
             dictionary: Arc::new(properties(compression).build()),
             plain: Arc::new(plain().build()),
             differences: Arc::new(plain().set_encoding(Encoding::DELTA_BINARY_PACKED).build()),
         }
+    }
+
+    /// How pages are compressed.
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The properties for the column `field` with these values.
@@ -57,18 +64,22 @@ impl Encodings {
     }
 }
 
-/// What all files and columns share.
-pub(super) fn properties(compression: Compression) -> WriterPropertiesBuilder {
-    let codec = match compression {
+/// The library's word for it.
+pub(super) fn codec(compression: Compression) -> Codec {
+    match compression {
         Compression::Zstd(level) => {
             Codec::ZSTD(ZstdLevel::try_new(i32::from(level)).unwrap_or_default())
         }
         Compression::Snappy => Codec::SNAPPY,
         Compression::Lz4 => Codec::LZ4_RAW,
         Compression::None => Codec::UNCOMPRESSED,
-    };
+    }
+}
+
+/// What all files and columns share.
+pub(super) fn properties(compression: Compression) -> WriterPropertiesBuilder {
     WriterProperties::builder()
-        .set_compression(codec)
+        .set_compression(codec(compression))
         .set_created_by(concat!("blacksmith-stream ", env!("CARGO_PKG_VERSION")).into())
 }
 

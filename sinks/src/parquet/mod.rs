@@ -19,7 +19,7 @@
 //!
 //! # How
 //! [`append`] is the action. It asks [`chain`] where the folder stands, lets [`load`] gather rows into
-//! row groups, which threads [`encode`] column by column ([`columns`], [`encoding`], [`steps`]) into data files
+//! row groups, which threads [`encode`] column by column ([`columns`], [`encoding`], [`steps`], [`large`] for values of many MiB) into data files
 //! ([`file`]), and publishes them with a record ([`commit`]). [`name`] makes every path, and
 //! [`folder`] is the seam to disks and object stores.
 
@@ -31,6 +31,7 @@ mod encode;
 mod encoding;
 mod file;
 mod folder;
+mod large;
 mod load;
 mod name;
 mod options;

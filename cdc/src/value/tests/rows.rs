@@ -309,3 +309,87 @@ fn every_operation_has_its_word() {
     let words = ops.map(Op::as_str);
     assert_eq!(words, ["read", "insert", "update", "delete", "truncate"]);
 }
+
+/// As [`load`], with values lent; also the memory that they were lent from.
+fn load_lent(
+    table: &Arc<TableSchema>,
+    messages: &[Vec<u8>],
+) -> (Vec<bool>, RecordBatch, bytes::Bytes) {
+    let mut body = Vec::new();
+    messages
+        .iter()
+        .for_each(|message| append(&mut body, message).unwrap());
+    let body = bytes::Bytes::from(body);
+    let transaction = Transaction {
+        commit_lsn: 90,
+        committed_at_us: 5,
+    };
+    let mut builder = TableBuilder::new(Arc::clone(table), false);
+    let mut pushed = Vec::new();
+    for step in Changes::new(&body, Some(transaction), false) {
+        let Step::Row(row) = step.unwrap() else {
+            continue;
+        };
+        let meta = RowMeta {
+            lsn: row.transaction.commit_lsn,
+            seq: 1000 + row.ordinal,
+            committed_at_us: Some(row.transaction.committed_at_us),
+            event_id: None,
+        };
+        let change = row.change.unwrap();
+        pushed.push(builder.push_lent(&meta, &change, &body).is_ok());
+    }
+    (pushed, builder.finish().unwrap(), body)
+}
+
+#[test]
+fn a_large_value_that_is_alone_in_its_column_is_not_copied() {
+    let table = orders(Identity::Default);
+    let large = "é".repeat(1 << 19);
+    let insert = |values: &[&str]| message(b'I', &[(b'N', values)]);
+    let messages = [
+        insert(&["1", "-", "1.50"]),
+        insert(&["2", &large, "-"]),
+        insert(&["3", "-", "7.00"]),
+    ];
+    let (pushed, batch, memory) = load_lent(&table, &messages);
+    assert_eq!(pushed, [true; 3]);
+    let note = batch.column_by_name("note").unwrap().as_string::<i32>();
+    assert!(memory.as_ptr_range().contains(&note.values().as_ptr()));
+    assert!(note.value(1) == large && note.is_null(0) && note.is_null(2));
+}
+
+#[test]
+fn lent_values_make_the_same_batch_whatever_comes_before_and_after() {
+    let table = orders(Identity::Full);
+    let (a, b) = ("a".repeat(1 << 20), "b".repeat(3 << 19));
+    let insert = |note: &str, amount: &str| message(b'I', &[(b'N', &["1", note, amount])]);
+    let refused = |note: &str| insert(note, "no number");
+    let old: &[&str] = &["1", &a, "1.00"];
+    let unchanged = message(b'U', &[(b'O', old), (b'N', &["1", "~", "2.00"])]);
+    let moved = message(b'U', &[(b'O', old), (b'N', &["1", &b, "2.00"])]);
+    let lives = [
+        vec![insert(&a, "-"), insert("x", "-")],
+        vec![insert("x", "-"), insert(&a, "-"), insert(&b, "-")],
+        vec![refused(&a), insert(&b, "-")],
+        vec![insert(&a, "-"), refused(&b), refused("x"), insert("-", "-")],
+        vec![
+            insert("-", "-"),
+            refused(&a),
+            insert("x", "-"),
+            insert(&b, "-"),
+        ],
+        vec![unchanged, insert("", "-")],
+        vec![moved],
+        vec![
+            insert(&format!("{a}\u{0}"), "-"),
+            message(b'D', &[(b'O', old)]),
+        ],
+    ];
+    for messages in lives {
+        let (pushed, batch) = load(&table, &messages);
+        let (lent_pushed, lent, _) = load_lent(&table, &messages);
+        assert_eq!(lent_pushed, pushed);
+        assert!(lent == batch);
+    }
+}

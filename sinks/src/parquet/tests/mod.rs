@@ -4,6 +4,7 @@ mod arrange;
 mod bounds;
 mod documents;
 mod interrupted;
+mod large;
 mod layout;
 mod object_store;
 mod standing;
