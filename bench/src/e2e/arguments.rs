@@ -7,7 +7,7 @@ use super::size::Size;
 
 /// All scenarios, in the order in which they run.
 pub const SCENARIOS: [&str; 12] = [
-    "snapshot", "drain", "singles", "mix", "huge", "tables20", "behind", "steady", "http", "jobs",
+    "snapshot", "drain", "behind", "singles", "mix", "huge", "tables20", "steady", "http", "jobs",
     "log", "restart",
 ];
 
@@ -59,6 +59,9 @@ impl Arguments {
                 _ => return Err(format!("bench knows no {word}\n{USAGE}")),
             }
         }
+        if arguments.write && arguments.scenarios.len() < SCENARIOS.len() {
+            return Err("--write keeps a run of all scenarios: leave out --scenario".into());
+        }
         Ok(arguments)
     }
 }
@@ -105,6 +108,11 @@ mod tests {
         assert!(parse("--scenario nothing").unwrap_err().contains("drain"));
         assert!(parse("--rounds 0").unwrap_err().contains("above 0"));
         assert!(parse("--rows").unwrap_err().contains("usage"));
+        assert!(
+            parse("--write --scenario drain")
+                .unwrap_err()
+                .contains("all scenarios")
+        );
         assert!(parse("--quick").unwrap_err().contains("usage"));
     }
 }

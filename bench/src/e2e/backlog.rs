@@ -11,12 +11,10 @@ use blacksmith_tests::server::Server;
 
 use super::data::Data;
 use super::meter::{self, Ended};
-use super::program::{Program, Sink};
+use super::program::{AGE, Following, PUBLICATION, Program, Sink};
 use super::reading::Reading;
 use super::{Result, child, folder, framing, log, postgres, words};
 
-/// The publication, which the program makes.
-pub const PUBLICATION: &str = "blacksmith";
 /// The table of the one change behind every backlog: who receives it has received everything.
 const END: &str = "the_end";
 /// Rows of a transaction in bulk.
@@ -408,8 +406,14 @@ impl Source {
     fn make(db: &Db, folder: &Path, sink: Sink, session: &mut Session) -> Result<Source> {
         let slot = format!("{}_{}", db.name(), sink.name());
         let folder = folder.join(sink.name());
-        let more = format!("publication = \"{PUBLICATION}\"\nsnapshot = \"never\"");
-        let program = Program::following(&folder, db, &slot, sink, &more)?;
+        let what = Following {
+            db,
+            slot: &slot,
+            sink,
+            copied: false,
+            age: AGE,
+        };
+        let program = Program::following(&folder, &what)?;
         program.catch_up(&[])?;
         let source = Source {
             sink,

@@ -16,6 +16,8 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// The kernel's release.
     pub kernel: String,
+    /// TCP's congestion control, which decides what a `send` on loopback costs, and so how fast a walsender is.
+    pub congestion_control: String,
     /// The load of the last minute before anything was measured: above 0.5, read ratios only.
     pub load_before: f64,
     /// The commit that was built, with `+` when there were changes beside it.
@@ -34,6 +36,7 @@ impl Machine {
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into()),
             memory_bytes: kib("/proc/meminfo", "MemTotal").unwrap_or(0) * 1024,
             kernel: first_word("/proc/sys/kernel/osrelease"),
+            congestion_control: first_word("/proc/sys/net/ipv4/tcp_congestion_control"),
             load_before: first_word("/proc/loadavg").parse().unwrap_or(0.0),
             commit: commit(),
             began_at: now.map_or(0, |since| since.as_secs()),

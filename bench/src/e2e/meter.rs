@@ -22,7 +22,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// The most memory it ever held, in bytes.
     pub rss_peak_bytes: u64,
-    /// Bytes that it caused to be written to disks.
+    /// Bytes that it handed to `write` and its kin. What the kernel says of disks would be of no use: where the page
+    /// cache has large pages, one byte dirties a megabyte.
     pub written_bytes: u64,
 }
 
@@ -33,7 +34,7 @@ impl Usage {
         Usage {
             cpu_seconds: Stat::of(pid).map_or(0.0, |stat| stat.own()),
             rss_peak_bytes: number(pid, "status", "VmHWM:") * 1024,
-            written_bytes: number(pid, "io", "write_bytes:"),
+            written_bytes: number(pid, "io", "wchar:"),
         }
     }
 

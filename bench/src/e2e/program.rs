@@ -46,6 +46,33 @@ impl Sink {
     }
 }
 
+/// The publication, which the program makes.
+pub const PUBLICATION: &str = "blacksmith";
+/// How long a batch waits for company, unless that is what is measured: with the default of 10 s most of a backlog
+/// would be loaded only when all of it has been read.
+pub const AGE: &str = "1s";
+
+/// What a program follows, and where to.
+#[derive(Debug)]
+pub struct Following<'a> {
+    /// The database; all its tables.
+    pub db: &'a Db,
+    /// The slot.
+    pub slot: &'a str,
+    /// Where its changes are loaded.
+    pub sink: Sink,
+    /// Whether what is there is copied first.
+    pub copied: bool,
+    /// How long a batch waits for company.
+    pub age: &'a str,
+}
+
+impl Following<'_> {
+    fn snapshot(&self) -> &'static str {
+        if self.copied { "initial" } else { "never" }
+    }
+}
+
 /// A configured program: its folder has configuration, store and lake.
 #[derive(Debug)]
 pub struct Program {
@@ -54,37 +81,24 @@ pub struct Program {
 }
 
 impl Program {
-    /// One that follows `db` through `slot` into `sink`; `more` are further lines of its source.
+    /// One that follows a database.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn following(
-        folder: &Path,
-        db: &Db,
-        slot: &str,
-        sink: Sink,
-        more: &str,
-    ) -> Result<Program> {
-        Program::following_with(folder, db, slot, sink, more, "")
-    }
-
-    /// The same with further lines of its destination.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub fn following_with(
-        folder: &Path,
-        db: &Db,
-        slot: &str,
-        sink: Sink,
-        more: &str,
-        of_sink: &str,
-    ) -> Result<Program> {
+    pub fn following(folder: &Path, what: &Following<'_>) -> Result<Program> {
+        let Following {
+            db,
+            slot,
+            sink,
+            age,
+            ..
+        } = what;
+        let (snapshot, sink) = (what.snapshot(), sink.section());
         let configuration = format!(
-            "[sources.shop]\ndriver = \"postgres\"\nurl = \"${{DATABASE_URL}}\"\nslot = \"{slot}\"\n{more}\n\
-             [destinations.sink]\nschedule = {{ realtime = true }}\n{}{of_sink}\n\
+            "[sources.shop]\ndriver = \"postgres\"\nurl = \"${{DATABASE_URL}}\"\nslot = \"{slot}\"\n\
+             publication = \"{PUBLICATION}\"\nsnapshot = \"{snapshot}\"\n\
+             [destinations.sink]\nschedule = {{ realtime = true }}\nbatch = {{ max_age = \"{age}\" }}\n{sink}\
              [[flows]]\nfrom = \"shop\"\nto = \"sink\"\n",
-            sink.section()
         );
         Program::configured(folder, &configuration, &db.url())
     }

@@ -78,11 +78,12 @@ impl Report {
         let machine = &self.machine;
         let gib = machine.memory_bytes as f64 / f64::from(1 << 30);
         format!(
-            "commit {}; {} cores of {}, {gib:.0} GiB, Linux {}; PostgreSQL {}; load before {:.2}; {} rounds of {} rows",
+            "commit {}; {} cores of {}, {gib:.0} GiB, Linux {}, TCP {}; PostgreSQL {}; load before {:.2}; {} rounds of {} rows",
             machine.commit,
             machine.cores,
             machine.processor,
             machine.kernel,
+            machine.congestion_control,
             self.postgres,
             machine.load_before,
             self.size.rounds,

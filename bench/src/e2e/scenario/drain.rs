@@ -8,29 +8,63 @@ use crate::e2e::data::Data;
 use crate::e2e::program::Sink;
 use crate::e2e::trial::{Contender, Trial};
 
+/// What the name of a contender says who reads in batches where there is much, as the program does by itself.
+const CATCH_UP: &str = ", catch-up";
+
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let size = bench.size;
     let trials = Data::ALL.map(|data| {
         let backlog = bench.backlog(Work::bulk(data, size.rows))?;
-        whole("drain", backlog, size.rounds)
+        let mut contenders = all(backlog);
+        for (name, sink) in [("log", None), ("blackhole", Some(Sink::Blackhole))] {
+            contenders.push(ours(
+                backlog,
+                &format!("{name}{CATCH_UP}"),
+                Way::Batches,
+                sink,
+            ));
+        }
+        held("drain", backlog, size.rounds, contenders)
     });
     trials.into_iter().collect()
 }
 
-/// The whole way of a backlog, streamed and in batches, beside both ceilings.
+/// The whole way of another backlog.
 pub(super) fn whole(scenario: &str, backlog: &Backlog, rounds: usize) -> Result<Trial> {
-    let mut contenders = vec![
+    held(scenario, backlog, rounds, all(backlog))
+}
+
+/// Both ceilings, the stream's way to everywhere, and in batches to Parquet.
+fn all(backlog: &Backlog) -> Vec<Contender<'_>> {
+    vec![
         Contender::ceiling("pg_recvlogical", || backlog.pg_recvlogical()),
         Contender::ceiling("framing", || backlog.framing()),
-    ];
-    for (way, suffix) in [(Way::Stream, ""), (Way::Batches, ", catch-up")] {
-        let name = format!("log{suffix}");
-        contenders.push(Contender::ours(&name, move || backlog.drain_to_log(way)));
-        for sink in Sink::ALL {
-            let name = format!("{}{suffix}", sink.name());
-            contenders.push(Contender::ours(&name, move || backlog.drain(sink, way)));
-        }
-    }
+        ours(backlog, "log", Way::Stream, None),
+        ours(backlog, "blackhole", Way::Stream, Some(Sink::Blackhole)),
+        ours(backlog, "parquet", Way::Stream, Some(Sink::Parquet)),
+        ours(
+            backlog,
+            &format!("parquet{CATCH_UP}"),
+            Way::Batches,
+            Some(Sink::Parquet),
+        ),
+    ]
+}
+
+/// Our program on the way into a sink, or to the log alone.
+fn ours<'a>(backlog: &'a Backlog, name: &str, way: Way, sink: Option<Sink>) -> Contender<'a> {
+    Contender::ours(name, move || match sink {
+        Some(sink) => backlog.drain(sink, way),
+        None => backlog.drain_to_log(way),
+    })
+}
+
+fn held(
+    scenario: &str,
+    backlog: &Backlog,
+    rounds: usize,
+    contenders: Vec<Contender<'_>>,
+) -> Result<Trial> {
     let trial = Trial::hold(scenario, &backlog.work.name, rounds, contenders)?;
     Ok(trial.of_row_bytes(backlog.row_bytes))
 }

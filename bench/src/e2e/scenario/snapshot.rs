@@ -9,7 +9,7 @@ use super::Bench;
 use crate::e2e::backlog::expect_rows;
 use crate::e2e::data::Data;
 use crate::e2e::meter::{self, Ended, Running, Usage};
-use crate::e2e::program::{PATIENCE, Program, Sink};
+use crate::e2e::program::{AGE, Following, PATIENCE, Program, Sink};
 use crate::e2e::reading::Reading;
 use crate::e2e::trial::{Contender, Trial};
 use crate::e2e::{Result, ceiling, folder, postgres};
@@ -141,7 +141,14 @@ impl Table {
     fn snapshot(&self, sink: Sink) -> Result<Reading> {
         folder::remove(&self.folder)?;
         let slot = format!("{}_{}", self.db.name(), sink.name());
-        let program = Program::following(&self.folder, &self.db, &slot, sink, "")?;
+        let what = Following {
+            db: &self.db,
+            slot: &slot,
+            sink,
+            copied: true,
+            age: AGE,
+        };
+        let program = Program::following(&self.folder, &what)?;
         ceiling::settle_disk();
         let before = self.server_cpu_seconds();
         let ended = program.catch_up(&[])?;

@@ -18,7 +18,7 @@ use blacksmith_tests::wait;
 use super::Bench;
 use crate::e2e::data::Data;
 use crate::e2e::meter;
-use crate::e2e::program::{PATIENCE, Program, Sink};
+use crate::e2e::program::{Following, PATIENCE, Program, Sink};
 use crate::e2e::reading::{Reading, percentiles};
 use crate::e2e::scrape::Scraper;
 use crate::e2e::trial::{Contender, Trial};
@@ -29,7 +29,7 @@ const RATES: [u64; 2] = [1_000, 10_000];
 /// Time between two transactions.
 const PACE: Duration = Duration::from_millis(10);
 /// How long a batch waits for company.
-const AGE: &str = "batch = { max_age = \"250ms\" }";
+const AGE: &str = "250ms";
 /// How long the rest may take once the last row is committed.
 const REST: Duration = Duration::from_secs(60);
 
@@ -51,8 +51,14 @@ fn one(bench: &Bench, rate: u64) -> Result<Reading> {
     db.execute(&Data::Events.create("events"));
     let folder = bench.empty("steady")?;
     let slot = format!("{}_slot", db.name());
-    let more = "snapshot = \"never\"";
-    let program = Program::following_with(&folder, &db, &slot, Sink::Parquet, more, AGE)?;
+    let what = Following {
+        db: &db,
+        slot: &slot,
+        sink: Sink::Parquet,
+        copied: false,
+        age: AGE,
+    };
+    let program = Program::following(&folder, &what)?;
     let mut running = program.start(&["run"])?;
     let streams = wait::poll(REST, || {
         program.said().contains("\"streaming\"").then_some(())
