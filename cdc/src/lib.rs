@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod protocol;
 pub mod value;
 pub mod changes;
+mod body;
 pub mod envelope;
 pub mod decoder;
 pub mod state;

@@ -148,11 +148,12 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Adds a chunk of events in the order in which they are to be read.
+    /// Adds a chunk of events in the order in which they are to be read. Its body is given in parts, one behind the
+    /// other, so that a large event need not be in one piece.
     ///
     /// # Errors
     /// [`Refusal::Full`] hands the bytes back.
-    pub fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>> {
+    pub fn push(&mut self, tally: &[Tally], body: Vec<Bytes>) -> Result<(), Refusal<Vec<Bytes>>> {
         self.stage.push(tally, body)
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::{Error, Result};
+use bytes::Bytes;
 
 use super::channel::Pulled;
 use super::gather::{Front, Gatherer};
@@ -47,6 +48,8 @@ pub struct CopyBoth {
     wire: Wire,
     slot: String,
     gatherer: Gatherer,
+    /// The large message that was handed out last.
+    large: Vec<Bytes>,
 }
 
 impl CopyBoth {
@@ -56,6 +59,7 @@ impl CopyBoth {
             wire,
             slot,
             gatherer: Gatherer::new(),
+            large: Vec::new(),
         }
     }
 
@@ -80,8 +84,13 @@ impl CopyBoth {
     /// [`blacksmith_core::error::Kind::Unavailable`] when the connection is lost or the server ended the
     /// stream; otherwise what the server refused, see [`super::Refusal`].
     pub fn receive(&mut self, deadline: Instant) -> Result<Lump<'_>> {
+        self.large.clear();
         loop {
             match self.gatherer.next(&mut self.wire, check, deadline)? {
+                Front::Large(body) => {
+                    self.large = body;
+                    return Lump::large(&mut self.large);
+                }
                 Front::Data(bytes) => return Ok(Lump::new(&self.wire.channel.unread()[..bytes])),
                 Front::Nothing => return Ok(Lump::new(&[])),
                 Front::Other(tag, body) => self.control(tag, &body)?,

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use blacksmith_core::error::Result;
+use bytes::Bytes;
 use postgres_protocol::message::frontend;
 
 use super::copy_both::MESSAGE_BYTES_MAX;
@@ -28,6 +29,9 @@ pub struct CopyOut<'a> {
 pub enum Copied<'a> {
     /// Rows, or none when none came in time.
     Rows(CopiedRows<'a>),
+    /// The content of one `CopyData` message of many MiB, in pieces; the first is at least 1 MiB long. Whoever keeps
+    /// them keeps it.
+    Large(Vec<Bytes>),
     /// The answer is complete; the connection can be used again.
     End,
 }
@@ -73,6 +77,7 @@ impl CopyOut<'_> {
                     let rest = &self.connection.wire.channel.unread()[..bytes];
                     return Ok(Copied::Rows(CopiedRows { rest }));
                 }
+                Front::Large(body) => return Ok(Copied::Large(body)),
                 Front::Nothing => return Ok(Copied::Rows(CopiedRows { rest: &[] })),
                 Front::Other(b'Z', _) => {
                     self.connection.wire.limit_bytes = ANSWER_BYTES_MAX;

@@ -6,19 +6,21 @@
 use std::time::{Duration, Instant};
 
 use blacksmith_core::error::Result;
+use bytes::Bytes;
 
 use super::channel::Pulled;
 use super::lump::walk;
 use super::message::HEADER_BYTES;
 use super::network;
 use super::pace::Pace;
+use super::pieces::{LARGE_MESSAGE_BYTES, Pieces};
 use super::socket::Wait;
 use super::wire::Wire;
 
 /// A lump is handed out when it has this size, even if more waits.
 const LUMP_BYTES_MAX: usize = 1 << 20;
 
-/// Looks at the body of a `CopyData` message when it has arrived.
+/// Looks at the body of a `CopyData` message when it has arrived; of a large one only at its first piece.
 pub(super) type Check = fn(&[u8]) -> Result<()>;
 
 /// What stands at the front of the inbox now.
@@ -26,6 +28,8 @@ pub(super) type Check = fn(&[u8]) -> Result<()>;
 pub(super) enum Front {
     /// So many bytes of whole `CopyData` messages. The next call gives them up.
     Data(usize),
+    /// The body of one `CopyData` message of [`LARGE_MESSAGE_BYTES`] or more, in pieces. It was taken out.
+    Large(Vec<Bytes>),
     /// A message of another kind, by its tag, taken out.
     Other(u8, Vec<u8>),
     /// Nothing came in time, or the waker was used.
@@ -37,6 +41,8 @@ pub(super) struct Gatherer {
     pace: Pace,
     /// Bytes handed out last.
     lent_bytes: usize,
+    /// A large message that has begun.
+    large: Option<Pieces>,
     heard_at: Instant,
 }
 
@@ -45,6 +51,7 @@ impl Gatherer {
         Gatherer {
             pace: Pace::default(),
             lent_bytes: 0,
+            large: None,
             heard_at: Instant::now(),
         }
     }
@@ -69,10 +76,20 @@ impl Gatherer {
             .inbox()
             .consume(std::mem::take(&mut self.lent_bytes));
         loop {
+            if let Some(body) = self.take_large(wire, check)? {
+                return Ok(Front::Large(body));
+            }
             let walked = walk(wire.channel.unread(), wire.limit_bytes, check)?;
             if walked.whole_bytes > 0 {
                 self.lent_bytes = walked.whole_bytes;
                 return Ok(Front::Data(walked.whole_bytes));
+            }
+            if let Some(next) = walked.next.filter(|next| next.tag == b'd')
+                && next.total_bytes - HEADER_BYTES >= LARGE_MESSAGE_BYTES
+            {
+                wire.channel.inbox().consume(HEADER_BYTES);
+                self.large = Some(Pieces::new(next.total_bytes - HEADER_BYTES));
+                continue;
             }
             if let Some(next) = walked.next.filter(|next| next.tag != b'd')
                 && let Some(body) = wire.channel.unread().get(HEADER_BYTES..next.total_bytes)
@@ -94,6 +111,21 @@ impl Gatherer {
                 }
             }
         }
+    }
+
+    /// Takes what has come of a large message out of the inbox; its body when that was all of it.
+    fn take_large(&mut self, wire: &mut Wire, check: Check) -> Result<Option<Vec<Bytes>>> {
+        let Some(large) = &mut self.large else {
+            return Ok(None);
+        };
+        let taken = large.take(wire.channel.unread());
+        wire.channel.inbox().consume(taken);
+        let body = match self.large.take_if(|large| large.are_complete()) {
+            Some(complete) => complete.into_body(),
+            None => return Ok(None),
+        };
+        check(body.first().map_or(&[], |first| first))?;
+        Ok(Some(body))
     }
 
     fn nap(&mut self, wire: &mut Wire, deadline: Instant) -> Result<Wait> {

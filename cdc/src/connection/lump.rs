@@ -9,6 +9,7 @@
 
 use blacksmith_core::clock::Timestamp;
 use blacksmith_core::error::Result;
+use bytes::Bytes;
 
 use super::gather::Check;
 use super::lsn::Lsn;
@@ -55,28 +56,61 @@ pub enum Message<'a> {
     },
 }
 
-/// Complete messages, side by side as they arrived. Empty when none came in time.
+/// A message of the output plugin of [`super::LARGE_MESSAGE_BYTES`] or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeMessage<'a> {
+    /// How far the server's log reached when it was sent.
+    pub end: Lsn,
+    /// The plugin's message, as it came; the first piece is at least 1 MiB long. Whoever keeps them keeps it.
+    pub pieces: &'a [Bytes],
+}
+
+/// Complete messages, side by side as they arrived, or one large one. Empty when none came in time.
 #[derive(Debug, Clone, Copy)]
 pub struct Lump<'a> {
     bytes: &'a [u8],
+    large: Option<LargeMessage<'a>>,
 }
 
 impl<'a> Lump<'a> {
     /// `bytes` must have been walked.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Lump { bytes }
+        Lump { bytes, large: None }
+    }
+
+    /// A large message from the body that brought it, whose header is cut off.
+    pub(super) fn large(body: &'a mut [Bytes]) -> Result<Lump<'a>> {
+        let message = body.first().and_then(|first| read(first));
+        let Some(Message::Data { end, .. }) = message else {
+            return Err(garbled("a message of the stream has an unknown kind"));
+        };
+        if let Some(first) = body.first_mut() {
+            bytes::Buf::advance(first, DATA_BYTES);
+        }
+        let large = LargeMessage { end, pieces: body };
+        Ok(Lump {
+            bytes: &[],
+            large: Some(large),
+        })
     }
 
     /// Whether it holds no message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.large.is_none()
     }
 
     /// Bytes, headers included.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+        let large = self.large.iter().flat_map(|large| large.pieces);
+        self.bytes.len() + large.map(Bytes::len).sum::<usize>()
+    }
+
+    /// The large message, if it is one; then there are no others.
+    #[must_use]
+    pub fn large_message(&self) -> Option<LargeMessage<'a>> {
+        self.large
     }
 
     /// The messages, in order.

@@ -7,7 +7,7 @@
 //!
 //! In reading order: `options`, `draft`, `url` (what was asked for), `quote` and `session` (what goes into
 //! commands), `socket`, `tls`, `channel` (bytes), `message`, `wire`, `auth` (messages), `refusal` and `network`
-//! (errors), `replication`, `slot_command`, `pace`, `lump`, `gather` (how long answers are read), `copy_both` (the
+//! (errors), `replication`, `slot_command`, `pace`, `pieces`, `lump`, `gather` (how long answers are read), `copy_both` (the
 //! stream), `copy_out`.
 //!
 //! Unix only, as Postgres's own deployments are.
@@ -26,6 +26,7 @@ mod message;
 mod network;
 mod options;
 mod pace;
+mod pieces;
 pub mod quote;
 mod refusal;
 mod replication;
@@ -43,12 +44,13 @@ mod wire;
 pub use copy_both::{CopyBoth, MESSAGE_BYTES_MAX, Status};
 pub use copy_out::{Copied, CopiedRows, CopyOut};
 pub use lsn::Lsn;
-pub use lump::{Lump, Message, Messages};
+pub use lump::{LargeMessage, Lump, Message, Messages};
 pub use message::Row;
 pub use options::{
     ChannelBinding, ConnectOptions, Host, Keepalive, SILENCE_MAX, SslMode, SslNegotiation,
     SslRoots, TargetSession,
 };
+pub use pieces::LARGE_MESSAGE_BYTES;
 pub use refusal::{During, Refusal, ServerError, refusal_of, server_error};
 pub use replication::{ReplicationConnection, SystemIdentity};
 pub(crate) use slot_command::check_slot_name;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 
 use super::plan::Task;
-use crate::changes::append;
-use crate::connection::{SqlClient, server_error};
+use crate::body::Body;
+use crate::connection::{LARGE_MESSAGE_BYTES, SqlClient, server_error};
 use crate::envelope::{Envelope, Moment};
 use crate::protocol::{CopyFormat, CopyRows};
 use crate::state;
@@ -48,7 +48,7 @@ fn is_changed(error: &Error) -> bool {
 /// Rows on their way.
 #[derive(Default)]
 struct Rows {
-    body: Vec<u8>,
+    body: Body,
     count: u32,
     total: u64,
     staging: Option<Staging>,
@@ -103,7 +103,10 @@ impl Copier<'_> {
                 Error::unavailable("the server sent a copy that cannot be read").because(error)
             })?;
             if count > 0 {
-                append(&mut rows.body, &payload)?;
+                match payload.len() >= LARGE_MESSAGE_BYTES {
+                    true => rows.body.push_large(&[payload]),
+                    false => rows.body.push(&payload),
+                }
                 rows.count += count;
                 rows.total += u64::from(count);
             }
@@ -139,7 +142,7 @@ impl Copier<'_> {
             group: 0,
             count: rows.count,
         }];
-        let mut body = Bytes::from(std::mem::take(&mut rows.body));
+        let mut body = rows.body.take();
         rows.count = 0;
         while let Err(refusal) = staging.push(&tally, body) {
             body = self.wait(refusal).await?;
@@ -173,7 +176,7 @@ impl Copier<'_> {
         Ok(())
     }
 
-    async fn append(&self, task: &Task, rows: Rows) -> Result<()> {
+    async fn append(&self, task: &Task, mut rows: Rows) -> Result<()> {
         if rows.count == 0 {
             return self.note(task).await;
         }
@@ -186,7 +189,7 @@ impl Copier<'_> {
                 count: rows.count,
             }],
             envelope: self.envelope(),
-            body: Bytes::from(rows.body),
+            body: rows.body.take_whole(),
             state: done(task),
         };
         while let Err(refusal) = self.door.append(draft) {

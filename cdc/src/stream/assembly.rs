@@ -14,7 +14,7 @@ use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::{Excluded, SchemaId, Tally};
 use bytes::Bytes;
 
-use super::chunk::Chunk;
+use super::chunk::{Arrived, Chunk};
 use crate::envelope::{Envelope, Moment};
 use crate::protocol::{Frame, Message, Relation, Tag};
 
@@ -50,7 +50,8 @@ pub(super) enum Step {
     Stage {
         xid: u32,
         tally: Vec<Tally>,
-        body: Bytes,
+        /// In parts, one behind the other.
+        body: Vec<Bytes>,
     },
     /// Commit the staged transaction `xid`.
     Commit {
@@ -132,7 +133,9 @@ impl Assembly {
     pub(super) fn push(&mut self, message: &[u8], relations: &mut dyn Relations) -> Result<()> {
         let frame = Frame::peek(message, self.current.is_some())?;
         match frame.tag {
-            Tag::Insert | Tag::Update | Tag::Delete => self.row(message, &frame, relations),
+            Tag::Insert | Tag::Update | Tag::Delete => {
+                self.row(Arrived::Whole(message), &frame, relations)
+            }
             Tag::Truncate => self.truncate(message, &frame, relations),
             Tag::Begin => self.begin(message),
             Tag::Relation => self.relation(message, relations),
@@ -145,6 +148,30 @@ impl Assembly {
             tag => Err(Error::unavailable(format!(
                 "the server sent {tag:?}, which was not asked for"
             ))),
+        }
+    }
+
+    /// Takes one message of many MiB in pieces, the first of which has everything before the values. It is kept in
+    /// them, and staged at once.
+    ///
+    /// # Errors
+    /// As [`Assembly::push`].
+    pub(super) fn push_large(
+        &mut self,
+        pieces: &[Bytes],
+        relations: &mut dyn Relations,
+    ) -> Result<()> {
+        let head = pieces
+            .first()
+            .ok_or_else(|| unexpected("an empty message"))?;
+        let frame = Frame::peek(head, self.current.is_some())?;
+        match frame.tag {
+            Tag::Insert | Tag::Update | Tag::Delete => {
+                self.row(Arrived::Pieces(pieces), &frame, relations)
+            }
+            Tag::Origin | Tag::Type | Tag::Message => Ok(()),
+            // Descriptions of tables, and all of a truncate's, have far less.
+            _ => self.push(&pieces.concat(), relations),
         }
     }
 
@@ -161,7 +188,7 @@ impl Assembly {
     /// Ships the whole transactions that were gathered: nothing more has arrived for now.
     pub(super) fn flush(&mut self) {
         if self.block.has_events() {
-            let (tally, body) = self.block.take();
+            let (tally, body) = self.block.take_whole();
             self.steps.push_back(Step::Append {
                 tally,
                 body,
@@ -275,7 +302,12 @@ impl Assembly {
         })
     }
 
-    fn row(&mut self, message: &[u8], frame: &Frame, relations: &dyn Relations) -> Result<()> {
+    fn row(
+        &mut self,
+        message: Arrived<'_>,
+        frame: &Frame,
+        relations: &dyn Relations,
+    ) -> Result<()> {
         let oid = frame.relation.ok_or_else(|| unexpected("a row"))?;
         let Some(schema) = self.described(oid)? else {
             return Ok(());
@@ -525,9 +557,9 @@ impl Open {
 }
 
 impl Streamed {
-    fn push(&mut self, message: &[u8], oid: u32, schema: SchemaId, group: u32) {
-        self.chunk.note(message);
-        self.count(oid, schema, group);
+    fn push(&mut self, message: Arrived<'_>, oid: u32, schema: SchemaId, group: u32) {
+        self.chunk.push(message, schema, group);
+        self.schemas.insert(schema, oid);
     }
 
     fn count(&mut self, oid: u32, schema: SchemaId, group: u32) {

@@ -480,3 +480,66 @@ fn between_transactions_means_that_nothing_received_is_unshipped() {
     assert!(assembly.is_between_transactions());
     assert_eq!(assembly.ended().0, 108);
 }
+
+#[test]
+fn a_row_in_pieces_is_staged_at_once_and_as_it_would_be_in_one() {
+    let large = insert(None, 1, 9 << 20);
+    let within = insert(Some(7), 1, 9 << 20);
+    let lives = [
+        vec![
+            begin(5, 100),
+            relation(None, 1, 1),
+            insert(None, 1, 3),
+            large.clone(),
+            insert(None, 1, 4),
+            commit(100),
+        ],
+        vec![
+            begin(5, 100),
+            relation(None, 9, 1),
+            insert(None, 9, 9 << 20),
+            commit(100),
+        ],
+        vec![
+            stream_start(7),
+            relation(Some(7), 1, 1),
+            insert(Some(7), 1, 3),
+            within,
+            STOP.to_vec(),
+            stream_commit(7, 200),
+        ],
+    ];
+    for messages in lives {
+        let known = &mut Known::default();
+        let mut assembly = Assembly::default();
+        let mut steps = Vec::new();
+        for message in &messages {
+            if message.len() < 1 << 20 {
+                assembly.push(message, known).unwrap();
+                continue;
+            }
+            let bytes = Bytes::copy_from_slice(message);
+            let pieces = [bytes.slice(..1 << 20), bytes.slice(1 << 20..)];
+            assembly.push_large(&pieces, known).unwrap();
+            steps.extend(std::iter::from_fn(|| assembly.next_step()));
+            if let Some(Step::Stage { body, .. }) = steps.last() {
+                assert!(
+                    pieces
+                        .iter()
+                        .all(|piece| body.iter().any(|part| part.as_ptr() == piece.as_ptr()))
+                );
+            }
+        }
+        assembly.flush();
+        steps.extend(std::iter::from_fn(|| assembly.next_step()));
+        let said = |steps: &[Step]| -> Vec<(u32, Vec<u8>)> {
+            let told = steps.iter().map(|step| match step {
+                Step::Append { tally, body, .. } => (events(tally), body.to_vec()),
+                Step::Stage { tally, body, .. } => (events(tally), body.concat()),
+                Step::Commit { xid, .. } | Step::Drop { xid } => (*xid, Vec::new()),
+            });
+            told.collect()
+        };
+        assert!(said(&steps) == said(&run(known, &messages)));
+    }
+}

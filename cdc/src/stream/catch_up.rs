@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use blacksmith_core::error::{Error, Kind, Result};
 use blacksmith_core::failpoint;
+use bytes::{Buf, Bytes};
 
 use super::Stream;
 use super::backlog::Backlog;
@@ -35,6 +36,8 @@ use crate::protocol::{CopyFormat, CopyRows, Value};
 const MESSAGES_MAX: u32 = 4_000_000;
 /// Memory that the server may gather an answer in; what is more goes to its disk for the while.
 const ANSWER_MEMORY_BYTES: u64 = 64 << 20;
+/// In a row with one value: how many values it has, and the length of the first.
+const ROW_HEAD_BYTES: usize = 2 + 4;
 /// How long one wait for rows takes at most.
 const RECEIVE_WAIT: Duration = Duration::from_millis(50);
 /// How long the store may have no room, while the server keeps the answer and the view of its data for us.
@@ -236,6 +239,11 @@ impl<'a> CatchUp<'a> {
 fn take_some(copy: &mut CopyOut<'_>, inlet: &mut Inlet<'_>) -> Result<Option<u32>> {
     let rows = match copy.receive(Instant::now() + RECEIVE_WAIT)? {
         Copied::Rows(rows) => rows,
+        Copied::Large(mut row) => {
+            cut_row_head(&mut row)?;
+            inlet.push_large(&row)?;
+            return Ok(Some(1));
+        }
         Copied::End => return Ok(None),
     };
     let mut messages = 0;
@@ -249,6 +257,31 @@ fn take_some(copy: &mut CopyOut<'_>, inlet: &mut Inlet<'_>) -> Result<Option<u32
         }
     }
     Ok(Some(messages))
+}
+
+/// Leaves of a row that has one value of many MiB only that value. What comes before the first row of an answer is not
+/// here: no transaction begins with such a row.
+fn cut_row_head(row: &mut [Bytes]) -> Result<()> {
+    let value_bytes = row
+        .iter()
+        .map(Bytes::len)
+        .sum::<usize>()
+        .checked_sub(ROW_HEAD_BYTES);
+    let first = row
+        .first_mut()
+        .filter(|first| first.len() >= ROW_HEAD_BYTES);
+    let (Some(first), Some(value_bytes)) = (first, value_bytes) else {
+        return Err(Error::unavailable(
+            "the server sent a change that is cut short",
+        ));
+    };
+    let (columns, bytes) = (first.get_u16(), first.get_u32());
+    match columns == 1 && bytes as usize == value_bytes {
+        true => Ok(()),
+        false => Err(Error::unavailable(
+            "the server sent a change that is not one value",
+        )),
+    }
 }
 
 /// Hands everything to the store, waiting for room for a while.
@@ -267,4 +300,28 @@ fn ship(stream: &Stream, inlet: &mut Inlet<'_>) -> Result<()> {
         inlet.wait_for_room(RECEIVE_WAIT)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(columns: u16, said_bytes: u32, value: &[u8]) -> Option<Vec<u8>> {
+        let row = [&columns.to_be_bytes(), &said_bytes.to_be_bytes()[..], value].concat();
+        let mut pieces: Vec<Bytes> = row.chunks(8).map(Bytes::copy_from_slice).collect();
+        cut_row_head(&mut pieces).is_ok().then(|| pieces.concat())
+    }
+
+    #[test]
+    fn of_a_row_in_pieces_the_value_is_left_and_every_other_row_is_refused() {
+        assert_eq!(
+            cut(1, 11, b"the message").as_deref(),
+            Some(&b"the message"[..])
+        );
+        assert_eq!(cut(2, 11, b"the message"), None);
+        assert_eq!(cut(1, 10, b"the message"), None);
+        assert_eq!(cut(1, u32::MAX, b""), None); // NULL
+        assert!(cut_row_head(&mut [Bytes::from_static(b"short")]).is_err());
+        assert!(cut_row_head(&mut []).is_err());
+    }
 }

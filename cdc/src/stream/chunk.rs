@@ -1,30 +1,42 @@
 //! Messages gathered into one body, each behind its length, and counted by schema.
 
 use blacksmith_core::event::{SchemaId, Tally};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+
+use crate::body::Body;
 
 /// How many of the newest counts are looked through for one to add to. Rows mostly follow rows of
 /// their own table and subtransaction; a loop with a savepoint in each turn never comes back to one.
 const RECENT_TALLIES: usize = 64;
 
+/// A message as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Arrived<'a> {
+    /// In memory that is used again.
+    Whole(&'a [u8]),
+    /// Many MiB, in memory that can be kept.
+    Pieces(&'a [Bytes]),
+}
+
 /// A body being filled.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    body: BytesMut,
+    body: Body,
     tally: Vec<Tally>,
 }
 
 impl Chunk {
     /// Adds a message that is no event of its own.
     pub(super) fn note(&mut self, message: &[u8]) {
-        // Messages are below 1 GiB: the connection refuses longer ones.
-        self.body.put_u32_le(message.len() as u32);
-        self.body.put_slice(message);
+        self.body.push(message);
     }
 
     /// Adds a message that is one event of `schema`.
-    pub(super) fn push(&mut self, message: &[u8], schema: SchemaId, group: u32) {
-        self.note(message);
+    pub(super) fn push(&mut self, message: Arrived<'_>, schema: SchemaId, group: u32) {
+        match message {
+            Arrived::Whole(message) => self.body.push(message),
+            Arrived::Pieces(pieces) => self.body.push_large(pieces),
+        }
         self.count(schema, group);
     }
 
@@ -69,7 +81,7 @@ impl Chunk {
             std::mem::swap(self, other);
             return;
         }
-        self.body.put_slice(&other.body);
+        self.body.append(&mut other.body);
         for tally in other.tally.drain(..) {
             match self
                 .tally
@@ -80,11 +92,15 @@ impl Chunk {
                 None => self.tally.push(tally),
             }
         }
-        other.body.clear();
     }
 
-    /// Takes what was gathered and begins anew.
-    pub(super) fn take(&mut self) -> (Vec<Tally>, Bytes) {
-        (std::mem::take(&mut self.tally), self.body.split().freeze())
+    /// Takes what was gathered, its body in parts, and begins anew.
+    pub(super) fn take(&mut self) -> (Vec<Tally>, Vec<Bytes>) {
+        (std::mem::take(&mut self.tally), self.body.take())
+    }
+
+    /// As [`Chunk::take`], with the body in one piece.
+    pub(super) fn take_whole(&mut self) -> (Vec<Tally>, Bytes) {
+        (std::mem::take(&mut self.tally), self.body.take_whole())
     }
 }

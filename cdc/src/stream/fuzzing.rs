@@ -31,6 +31,7 @@ fn take(assembly: &mut Assembly, staged: &mut HashMap<u32, u64>) {
         match step {
             Step::Append { tally, body, .. } => assert_eq!(events(&body, None), count(&tally)),
             Step::Stage { xid, tally, body } => {
+                let body = body.concat();
                 let known = [false, true].map(|streamed| events(&body, Some(streamed)));
                 assert!(known.contains(&count(&tally)));
                 *staged.entry(xid).or_default() += count(&tally);

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use blacksmith_core::error::Result;
+use bytes::Bytes;
 
 use super::Stream;
 use super::assembly::Assembly;
@@ -35,6 +36,14 @@ impl<'a> Inlet<'a> {
     /// When the stream makes no sense, or a table cannot be resolved.
     pub(super) fn push(&mut self, message: &[u8]) -> Result<()> {
         self.assembly.push(message, &mut &*self.stream.tables)
+    }
+
+    /// Takes one message of many MiB, in pieces that are kept until they are written.
+    ///
+    /// # Errors
+    /// As [`Inlet::push`].
+    pub(super) fn push_large(&mut self, pieces: &[Bytes]) -> Result<()> {
+        self.assembly.push_large(pieces, &mut &*self.stream.tables)
     }
 
     /// Nothing more has arrived for now: the whole transactions that were gathered go on.

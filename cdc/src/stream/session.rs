@@ -168,6 +168,11 @@ impl Session<'_> {
 
     fn receive(&mut self) -> Result<()> {
         let lump = self.copy.receive(Instant::now() + RECEIVE_WAIT)?;
+        if let Some(large) = lump.large_message() {
+            let gauge = &self.stream.gauge;
+            gauge.server_lsn.fetch_max(large.end.0, Ordering::Relaxed);
+            self.inlet.push_large(large.pieces)?;
+        }
         for message in lump.messages() {
             match message {
                 Message::Data { end, payload, .. } => {

@@ -166,7 +166,9 @@ impl House {
         let mut stage = self.store.stage(self.source).unwrap();
         for _ in 0..chunks {
             let tally = self.tally(2, routed);
-            stage.push(&tally, Bytes::from(vec![8; 50_000])).unwrap();
+            stage
+                .push(&tally, vec![Bytes::from(vec![8; 50_000])])
+                .unwrap();
         }
         let commit = Commit {
             format: FormatId::JSON,

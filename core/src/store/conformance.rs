@@ -311,7 +311,10 @@ pub fn a_transaction_comes_in_chunks(store: Arc<dyn Store>) {
     ];
     for (tally, body) in chunks {
         stage
-            .push(&tally, Bytes::from_static(body.as_bytes()))
+            .push(
+                &tally,
+                body.as_bytes().chunks(2).map(Bytes::from_static).collect(),
+            )
             .expect("there is room");
     }
     append(&store, source, draft(orders, 2, "before"));
@@ -345,7 +348,7 @@ pub fn an_aborted_transaction_leaves_no_trace(store: Arc<dyn Store>) {
     let (source, orders) = shop(&store);
     let mut stage = store.stage(source).expect("a stage is taken");
     stage
-        .push(&[tally(orders, 0, 4)], Bytes::from_static(b"a"))
+        .push(&[tally(orders, 0, 4)], vec![Bytes::from_static(b"a")])
         .expect("there is room");
     assert!(stage.bytes() > 0);
     drop(stage);
@@ -358,7 +361,7 @@ pub fn a_commit_of_nothing_takes_no_position(store: Arc<dyn Store>) {
     let (source, orders) = shop(&store);
     let mut stage = store.stage(source).expect("a stage is taken");
     stage
-        .push(&[tally(orders, 3, 4)], Bytes::from_static(b"a"))
+        .push(&[tally(orders, 3, 4)], vec![Bytes::from_static(b"a")])
         .expect("there is room");
     let excluded = Excluded {
         schemas: Vec::new(),
@@ -613,7 +616,7 @@ pub fn statistics_count_every_position_once(store: Arc<dyn Store>) {
     let mut stage = store.stage(source).expect("a stage is taken");
     let chunk = [tally(orders, 1, 5), tally(orders, 2, 7)];
     stage
-        .push(&chunk, Bytes::from_static(b"a"))
+        .push(&chunk, vec![Bytes::from_static(b"a")])
         .expect("there is room");
     let excluded = Excluded {
         schemas: Vec::new(),

@@ -489,7 +489,8 @@ impl MemoryStage {
 }
 
 impl Stage for MemoryStage {
-    fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>> {
+    fn push(&mut self, tally: &[Tally], body: Vec<Bytes>) -> Result<(), Refusal<Vec<Bytes>>> {
+        let body = Bytes::from(body.concat());
         let bytes = self.bytes + body.len() as u64;
         let max_bytes = self.store.0.retention.max_bytes;
         if bytes > max_bytes {
@@ -613,7 +614,7 @@ mod tests {
     fn a_transaction_larger_than_the_store_says_which_driver_takes_it() {
         let (store, source, _) = store(10);
         let mut stage = store.stage(source).unwrap();
-        let Err(Refusal::Failed(error)) = stage.push(&[], Bytes::from(vec![0; 11])) else {
+        let Err(Refusal::Failed(error)) = stage.push(&[], vec![Bytes::from(vec![0; 11])]) else {
             panic!("taken beyond the limit");
         };
         assert!(error.report().contains("log"), "{error:?}");

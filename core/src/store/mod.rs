@@ -211,11 +211,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
 /// A transaction that is being staged in a store.
 pub trait Stage: fmt::Debug + Send {
-    /// Adds a chunk.
+    /// Adds a chunk, whose body is given in parts, one behind the other.
     ///
     /// # Errors
     /// [`Refusal::Full`] hands the bytes back.
-    fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>>;
+    fn push(&mut self, tally: &[Tally], body: Vec<Bytes>) -> Result<(), Refusal<Vec<Bytes>>>;
 
     /// Bytes staged so far.
     fn bytes(&self) -> u64;

@@ -146,7 +146,7 @@ fn a_stage_that_is_dropped_leaves_no_file() {
                 group: 0,
                 count: 4,
             }],
-            Bytes::from_static(b"a"),
+            vec![Bytes::from_static(b"a")],
         )
         .unwrap();
     drop(stage);

@@ -67,7 +67,7 @@ fn a_backlog_of_millions_of_events_takes_no_more_memory_than_the_cap() {
 
 #[test]
 fn a_row_of_hundreds_of_mib_arrives_from_the_copy_and_from_the_stream() {
-    let mib: u64 = if full() { 256 } else { 32 };
+    let mib: u64 = if full() { 256 } else { 64 };
     let (db, pipeline) = arrange(
         "large_row",
         "create table t (id int primary key, v text); alter table t alter v set storage external",
@@ -81,15 +81,23 @@ fn a_row_of_hundreds_of_mib_arrives_from_the_copy_and_from_the_stream() {
     let program = pipeline.start();
     pipeline.wait_equal(&db, &["public.t"], patience());
     let copied = program.memory_bytes_peak();
+    assert!(program.terminate().success());
+
+    let program = pipeline.start();
     insert(2);
     pipeline.wait_equal(&db, &["public.t"], patience());
     let streamed = program.memory_bytes_peak();
     eprintln!(
-        "rows of {mib} MiB: {copied} bytes of memory at most for the copy, {streamed} with the stream"
+        "a row of {mib} MiB: {copied} bytes of memory at most for the copy, {streamed} for the stream"
     );
-    // A row is held whole, several times: nothing else may grow with it.
-    let held = MEMORY_BYTES_MAX + 6 * (mib << 20);
-    assert!(streamed < held, "{streamed} bytes of memory");
+    let (row, others) = (mib << 20, 128 << 20);
+    assert!(
+        streamed < others + row + row / 4,
+        "{streamed} bytes of memory"
+    );
+    // The library that copies holds it twice while its buffer grows, and what that was copied out of is not given back
+    // at once.
+    assert!(copied < others + 3 * row, "{copied} bytes of memory");
     assert!(program.terminate().success());
     pipeline.assert_equal(&db, &["public.t"]);
 }

@@ -77,7 +77,9 @@ async fn staged_files_go_with_their_segments() {
         group: 0,
         count: 2,
     };
-    stage.push(&[tally], Bytes::from_static(b"1\n2")).unwrap();
+    stage
+        .push(&[tally], vec![Bytes::from_static(b"1\n2")])
+        .unwrap();
     let commit = Commit {
         format: FormatId::JSON,
         received_at: Timestamp(0),

@@ -22,7 +22,7 @@ pub(super) struct LogStage {
 }
 
 impl Stage for LogStage {
-    fn push(&mut self, tally: &[Tally], body: Bytes) -> Result<(), Refusal<Bytes>> {
+    fn push(&mut self, tally: &[Tally], body: Vec<Bytes>) -> Result<(), Refusal<Vec<Bytes>>> {
         if self.log.is_short() {
             return Err(Refusal::Full(Box::new(body)));
         }
@@ -30,7 +30,10 @@ impl Stage for LogStage {
         head.u32(0);
         head.tally(tally);
         let count = tally.iter().map(|tally| tally.count).sum();
-        let pushed = self.stage.push(count, &[head.finish(), body.clone()]);
+        let mut parts = Vec::with_capacity(1 + body.len());
+        parts.push(head.finish());
+        parts.extend_from_slice(&body);
+        let pushed = self.stage.push(count, &parts);
         pushed.map_err(|error| refuse(error, body))?;
         self.tally.extend_from_slice(tally);
         Ok(())
