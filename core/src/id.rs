@@ -100,6 +100,10 @@ impl Id {
         u64::from(self.word(12)) << 32 | u64::from(self.word(16))
     }
 
+    fn words(&self) -> [u32; 5] {
+        [0, 4, 8, 12, 16].map(|at| self.word(at))
+    }
+
     fn word(&self, at: usize) -> u32 {
         let mut word = [0; 4];
         word.copy_from_slice(&self.0[at..at + 4]);
@@ -109,10 +113,14 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut number = self.0;
+        let mut number = self.words();
         let mut text = [b'0'; TEXT_LENGTH];
-        for digit in text.iter_mut().rev() {
-            *digit = DIGITS[usize::from(divide(&mut number, 62))];
+        for group in text.rchunks_mut(GROUP) {
+            let mut rest = divide(&mut number, GROUP_VALUES);
+            for digit in group.iter_mut().rev() {
+                *digit = DIGITS[(rest % 62) as usize];
+                rest /= 62;
+            }
         }
         f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }
@@ -135,39 +143,59 @@ impl FromStr for Id {
         if text.len() != TEXT_LENGTH {
             return Err(wrong());
         }
-        let mut number = [0; 20];
-        for byte in text.bytes() {
-            let digit = DIGITS
-                .iter()
-                .position(|digit| *digit == byte)
-                .ok_or_else(wrong)?;
-            let overflow = multiply_add(&mut number, 62, u8::try_from(digit).map_err(|_| wrong())?);
-            if overflow {
+        let mut number = [0; 5];
+        // Groups count from the end, so the first may be shorter.
+        let (first, groups) = text.as_bytes().split_at(TEXT_LENGTH % GROUP);
+        for group in [first].into_iter().chain(groups.chunks(GROUP)) {
+            let mut add = 0;
+            for byte in group {
+                add = add * 62 + digit_of(*byte).ok_or_else(wrong)?;
+            }
+            let by = 62_u32.pow(group.len() as u32);
+            if multiply_add(&mut number, by, add) {
                 return Err(wrong());
             }
         }
-        Ok(Id(number))
+        let mut bytes = [0; 20];
+        for (bytes, word) in bytes.chunks_mut(4).zip(number) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        Ok(Id(bytes))
     }
 }
 
-/// Divides a big-endian number in place and returns the remainder.
-fn divide(number: &mut [u8; 20], by: u8) -> u8 {
-    let mut rest = 0u16;
-    for byte in number {
-        let value = rest << 8 | u16::from(*byte);
-        *byte = (value / u16::from(by)) as u8;
-        rest = value % u16::from(by);
-    }
-    rest as u8
+/// Digits that are written and read at a time: as many as fit 32 bits.
+const GROUP: usize = 5;
+const GROUP_VALUES: u32 = 62_u32.pow(GROUP as u32);
+
+/// What a digit stands for; `None` when it is none.
+fn digit_of(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'A'..=b'Z' => byte - b'A' + 10,
+        b'a'..=b'z' => byte - b'a' + 36,
+        _ => return None,
+    }))
 }
 
-/// Multiplies a big-endian number in place and adds; says whether it overflowed.
-fn multiply_add(number: &mut [u8; 20], by: u8, add: u8) -> bool {
-    let mut carry = u16::from(add);
-    for byte in number.iter_mut().rev() {
-        let value = u16::from(*byte) * u16::from(by) + carry;
-        *byte = value as u8;
-        carry = value >> 8;
+/// Divides a number of 32-bit words, the highest first, in place and returns the remainder.
+fn divide(number: &mut [u32; 5], by: u32) -> u32 {
+    let mut rest = 0;
+    for word in number {
+        let value = rest << 32 | u64::from(*word);
+        *word = (value / u64::from(by)) as u32;
+        rest = value % u64::from(by);
+    }
+    rest as u32
+}
+
+/// Multiplies such a number in place and adds; says whether it overflowed.
+fn multiply_add(number: &mut [u32; 5], by: u32, add: u32) -> bool {
+    let mut carry = u64::from(add);
+    for word in number.iter_mut().rev() {
+        let value = u64::from(*word) * u64::from(by) + carry;
+        *word = value as u32;
+        carry = value >> 32;
     }
     carry != 0
 }

@@ -17,6 +17,7 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    #[inline]
     fn chunk<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (chunk, rest) = self.rest.split_first_chunk::<N>().ok_or_else(cut_short)?;
         self.rest = rest;
@@ -88,6 +89,15 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// What a counted value at the front of `bytes` holds, and what is behind it: as [`Cursor::counted`], where why
+/// there is none does not matter.
+#[inline]
+pub(crate) fn split_counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(i32::from_be_bytes(*len)).ok()?)
+}
+
+#[cold]
 fn cut_short() -> Error {
     Error::invalid("the message is cut short")
 }

@@ -3,7 +3,7 @@
 use blacksmith_core::error::{Error, Result};
 
 use super::copy::{BinaryRow, TextRow};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, split_counted};
 
 /// One column of one row, not decoded yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,42 +107,63 @@ impl<'a> TupleData<'a> {
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self> {
         let columns = cursor.u16()?;
         let body = cursor.rest();
+        let mut rest = body;
         for _ in 0..columns {
-            read_value(cursor)?;
+            let Some((_, behind)) = split_value(rest) else {
+                return Err(no_value(rest));
+            };
+            rest = behind;
         }
-        let len = body.len() - cursor.rest().len();
-        let (body, _) = body.split_at(len);
+        *cursor = Cursor::new(rest);
+        let (body, _) = body.split_at(body.len() - rest.len());
         Ok(TupleData { columns, body })
     }
 
     fn values(&self) -> LogicalValues<'a> {
-        LogicalValues(Cursor::new(self.body))
+        LogicalValues(self.body)
     }
 }
 
 /// The values of a [`TupleData`].
 #[derive(Debug, Clone)]
-pub struct LogicalValues<'a>(Cursor<'a>);
+pub struct LogicalValues<'a>(&'a [u8]);
 
 impl<'a> Iterator for LogicalValues<'a> {
     type Item = Value<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
-        // Lengths were checked when the tuple was read, so an error here is the end.
-        read_value(&mut self.0).ok()
+        // All of them were checked when the tuple was read: this one is missing only at the end.
+        let (value, rest) = split_value(self.0)?;
+        self.0 = rest;
+        Some(value)
     }
 }
 
+/// The value at the front of `bytes`, and what is behind it. Every row goes through here twice for each of its
+/// columns, so there is nothing to be said about what is no value; [`no_value`] says it.
 #[inline]
-fn read_value<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>> {
-    match cursor.u8()? {
-        b't' => cursor.counted().map(Value::Text),
-        b'b' => cursor.counted().map(Value::Binary),
-        b'n' => Ok(Value::Null),
-        b'u' => Ok(Value::Unchanged),
+fn split_value(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let (format, rest) = bytes.split_first()?;
+    match format {
+        b't' => split_counted(rest).map(|(value, rest)| (Value::Text(value), rest)),
+        b'b' => split_counted(rest).map(|(value, rest)| (Value::Binary(value), rest)),
+        b'n' => Some((Value::Null, rest)),
+        b'u' => Some((Value::Unchanged, rest)),
+        _ => None,
+    }
+}
+
+/// Why there is no value at the front of `bytes`.
+#[cold]
+fn no_value(bytes: &[u8]) -> Error {
+    let mut cursor = Cursor::new(bytes);
+    let read = cursor.u8().and_then(|format| match format {
+        b't' | b'b' => cursor.counted().map(drop),
         other => Err(Error::invalid(format!(
             "a value has the unknown format {other:#04x}"
         ))),
-    }
+    });
+    read.err()
+        .unwrap_or_else(|| Error::invalid("a value that cannot be read"))
 }

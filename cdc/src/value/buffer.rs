@@ -183,8 +183,9 @@ impl Bytes {
 
 #[inline]
 pub(crate) fn check_utf8(bytes: &[u8]) -> Fit<()> {
-    match std::str::from_utf8(bytes) {
-        Ok(_) => Ok(()),
-        Err(_) => wrong("is not UTF-8"),
+    // Most text is ASCII, which is found out in a quarter of the time.
+    match bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+        true => Ok(()),
+        false => wrong("is not UTF-8"),
     }
 }

@@ -1,0 +1,88 @@
+//! Blocks of the log into record batches, on one core: what a change costs after it was written.
+
+use std::hint::black_box;
+
+use blacksmith_cdc::changes::{Changes, CopyChanges, Step, Transaction};
+use blacksmith_cdc::protocol::CopyFormat;
+use blacksmith_cdc::value::{RowMeta, TableBuilder};
+
+use super::{Piece, Rows, Work};
+
+const ROWS: u64 = 10_000;
+
+/// Every kind of rows: from the stream and from a copy, in text and in binary.
+#[must_use]
+pub fn decodes() -> Vec<Piece> {
+    let forms = [(false, "text"), (true, "binary")];
+    let each = Rows::ALL.into_iter().flat_map(|rows| {
+        forms
+            .into_iter()
+            .flat_map(move |(binary, form)| [stream(rows, binary, form), copy(rows, binary, form)])
+    });
+    each.collect()
+}
+
+fn stream(rows: Rows, binary: bool, form: &str) -> Piece {
+    let name = format!("decode {}, stream {form}", rows.name());
+    Piece::new(name, move || {
+        let mut builder = TableBuilder::new(rows.table(), false);
+        let body = rows.inserts(ROWS, binary);
+        Work::new(ROWS, body.len() as u64, move || {
+            decode_stream(&mut builder, &body);
+        })
+    })
+}
+
+fn decode_stream(builder: &mut TableBuilder, body: &[u8]) {
+    for step in Changes::new(body, Some(TRANSACTION), false) {
+        let Ok(Step::Row(row)) = step else {
+            panic!("only rows")
+        };
+        let meta = RowMeta {
+            lsn: row.transaction.commit_lsn,
+            seq: row.ordinal,
+            committed_at_us: Some(row.transaction.committed_at_us),
+            event_id: None,
+        };
+        let change = row.change.expect("a whole row");
+        builder.push(&meta, &change).expect("values of their types");
+    }
+    finish(builder);
+}
+
+const TRANSACTION: Transaction = Transaction {
+    commit_lsn: 1,
+    committed_at_us: 1,
+};
+
+fn copy(rows: Rows, binary: bool, form: &str) -> Piece {
+    let name = format!("decode {}, copy {form}", rows.name());
+    Piece::new(name, move || {
+        let mut builder = TableBuilder::new(rows.table(), false);
+        let body = rows.copied(ROWS, binary);
+        let format = match binary {
+            true => CopyFormat::Binary,
+            false => CopyFormat::Text,
+        };
+        Work::new(ROWS, body.len() as u64, move || {
+            decode_copy(&mut builder, &body, format);
+        })
+    })
+}
+
+fn decode_copy(builder: &mut TableBuilder, body: &[u8], format: CopyFormat) {
+    for change in CopyChanges::new(body, format) {
+        let (seq, change) = change.expect("a whole row");
+        let meta = RowMeta {
+            seq,
+            ..RowMeta::default()
+        };
+        builder.push(&meta, &change).expect("values of their types");
+    }
+    finish(builder);
+}
+
+fn finish(builder: &mut TableBuilder) {
+    let batch = builder.finish().expect("a batch");
+    assert_eq!(black_box(batch).num_rows() as u64, ROWS);
+}
