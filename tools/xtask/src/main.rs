@@ -1,12 +1,13 @@
 //! `cargo x`: the steps of the work, the same at the desk and on the server.
 //!
 //! ```text
-//! cargo x ci                          what CI runs: fmt, check, docs, deny, test, and each fuzz target for 2 s
+//! cargo x ci                          what CI runs: fmt, check, docs, deny, test, guard, and each fuzz target for 2 s
 //! cargo x fmt                         is everything formatted?
 //! cargo x check                       clippy over everything, warnings denied
 //! cargo x test [ARGUMENT...]          all tests; arguments go to `cargo test`
 //! cargo x docs                        documentation builds without warnings
 //! cargo x deny [--advisories]         bans, licences and sources of dependencies by deny.toml
+//! cargo x guard                       instructions of each structure, held against bench/baseline.json
 //! cargo x chaos --seeds N [--from S] [--full]
 //!                                     the seeded workload under SIGKILL, seed by seed
 //! cargo x failpoints [--seeds N] [--from S] [--only NAME]
@@ -44,13 +45,14 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["test", more @ ..] => test(more),
         ["docs"] => docs(),
+        ["guard"] => guard(),
         ["chaos", more @ ..] => chaos(more),
         ["failpoints", more @ ..] => failpoints(more),
         ["fuzz", more @ ..] => fuzz::run(more),
         ["bench", more @ ..] => bench::run(more),
         ["deny", more @ ..] => deny::install().and_then(|()| deny::run(more)),
         _ => Err(
-            "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | deny [--advisories] | \
+            "usage: cargo x ci | fmt | check | test [ARGUMENT...] | docs | guard | deny [--advisories] | \
                   chaos --seeds N [--from S] [--full] | \
                   failpoints [--seeds N] [--from S] [--only NAME] | \
                   fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep] | \
@@ -78,6 +80,7 @@ fn ci() -> Result<(), String> {
         Err(why) => eprintln!("dependencies are held by their test alone: {why}"),
     }
     test(&[])?;
+    guard()?;
     fuzz::run(&["--seconds", "2"])?;
     eprintln!("everything passed in {} s", start.elapsed().as_secs());
     Ok(())
@@ -104,6 +107,21 @@ fn docs() -> Result<(), String> {
 fn test(more: &[&str]) -> Result<(), String> {
     let step = Step::cargo(&["test", "--workspace", "--no-fail-fast"]).arguments(more);
     tally::run(&with_programs(step)?)
+}
+
+/// Counts instructions of what is built for tests, which needs no release build: see `blacksmith_bench::guard`.
+fn guard() -> Result<(), String> {
+    let guard = [
+        "bench",
+        "--quiet",
+        "--package",
+        "blacksmith-bench",
+        "--bench",
+        "guard",
+        "--profile",
+        "dev",
+    ];
+    Step::cargo(&guard).run()
 }
 
 fn chaos(more: &[&str]) -> Result<(), String> {
