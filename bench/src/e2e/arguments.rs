@@ -11,7 +11,7 @@ pub const SCENARIOS: [&str; 12] = [
     "log", "restart",
 ];
 
-const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write]";
+const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write] [--peers]";
 
 /// The command line, read.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Arguments {
     pub scenarios: Vec<String>,
     /// Where everything goes as JSON; none for nowhere.
     pub json: Option<PathBuf>,
+    /// Whether other tools drain the same backlogs.
+    pub peers: bool,
     /// Whether `bench/RESULTS.md` and the chart are written.
     pub write: bool,
 }
@@ -36,6 +38,7 @@ impl Arguments {
             size: Size::DEFAULT,
             scenarios: SCENARIOS.map(String::from).into(),
             json: None,
+            peers: false,
             write: false,
         };
         // The form goes before what changes it, wherever they stand.
@@ -55,6 +58,7 @@ impl Arguments {
                 "--rounds" => arguments.size.rounds = positive(word, value()?)? as usize,
                 "--rows" => arguments.size.rows = positive(word, value()?)?,
                 "--json" => arguments.json = Some(value()?.into()),
+                "--peers" => arguments.peers = true,
                 "--write" => arguments.write = true,
                 _ => return Err(format!("bench knows no {word}\n{USAGE}")),
             }

@@ -6,122 +6,18 @@
 use std::path::{Path, PathBuf};
 
 use blacksmith_tests::db::{Db, Session};
-use blacksmith_tests::lake::Lake;
 use blacksmith_tests::server::Server;
 
-use super::data::Data;
+use super::lake::expect_rows;
 use super::meter::{self, Ended};
+use super::peers::Peers;
 use super::program::{AGE, Following, PUBLICATION, Program, Sink};
 use super::reading::Reading;
-use super::{Result, child, folder, framing, log, postgres, words};
+use super::work::Work;
+use super::{Result, ceiling, child, folder, framing, postgres};
 
 /// The table of the one change behind every backlog: who receives it has received everything.
 const END: &str = "the_end";
-/// Rows of a transaction in bulk.
-const BULK: u64 = 1_000;
-/// Changes of a transaction of the mix, and what they are.
-const MIXED: u64 = 100;
-/// Tables that are written in turn.
-const TABLES: u64 = 20;
-
-/// What is written.
-#[derive(Debug, Clone)]
-pub struct Work {
-    /// Its name in the report.
-    pub name: String,
-    /// Statements before the slot.
-    pub setup: Vec<String>,
-    /// Statements behind it: the backlog.
-    pub load: Vec<String>,
-    /// Changes that these make.
-    pub changes: u64,
-    /// One of the tables.
-    pub table: String,
-}
-
-impl Work {
-    /// Inserts, 1,000 in a transaction.
-    #[must_use]
-    pub fn bulk(data: Data, rows: u64) -> Work {
-        Work::inserts(data, data.name(), rows, BULK)
-    }
-
-    /// Inserts, one in a transaction.
-    #[must_use]
-    pub fn singles(rows: u64) -> Work {
-        Work::inserts(Data::Events, "singles", rows, 1)
-    }
-
-    /// Inserts, all in one transaction.
-    #[must_use]
-    pub fn huge(rows: u64) -> Work {
-        Work::inserts(Data::Events, "huge", rows, rows)
-    }
-
-    fn inserts(data: Data, name: &str, rows: u64, each: u64) -> Work {
-        Work {
-            name: name.into(),
-            setup: vec![data.create(data.name())],
-            load: vec![data.fill(data.name(), rows, each)],
-            changes: rows,
-            table: data.name().into(),
-        }
-    }
-
-    /// 25 inserts, 50 updates and 25 deletes in each transaction.
-    #[must_use]
-    pub fn mix(changes: u64) -> Work {
-        let transactions = changes / MIXED;
-        let (data, there) = (Data::Events, transactions * 75);
-        let fresh = format!("{there} + n * 25");
-        let insert = data.rows(&format!("{fresh} + 1"), &format!("{fresh} + 25"));
-        let load = format!(
-            "do $$ declare n bigint; begin for n in 0 .. {transactions} - 1 loop \
-             insert into events {insert}; \
-             update events set status = 'updated', weight = weight + 1 where id between n * 75 + 1 and n * 75 + 50; \
-             delete from events where id between n * 75 + 51 and n * 75 + 75; \
-             commit; end loop; end $$"
-        );
-        Work {
-            name: "mix".into(),
-            setup: vec![
-                data.create("events"),
-                data.fill("events", there, BULK),
-                "analyze events".into(),
-            ],
-            load: vec![load],
-            changes: transactions * MIXED,
-            table: "events".into(),
-        }
-    }
-
-    /// Inserts into 20 tables, 50 into each in every transaction.
-    #[must_use]
-    pub fn tables(rows: u64) -> Work {
-        let data = Data::Events;
-        let names: Vec<String> = (1..=TABLES)
-            .map(|number| format!("events_{number:02}"))
-            .collect();
-        let transactions = rows / BULK;
-        let each = BULK / TABLES;
-        let select = data.rows(&format!("n * {each} + 1"), &format!("(n + 1) * {each}"));
-        let inserts = names
-            .iter()
-            .map(|name| format!("insert into {name} {select};"));
-        let load = format!(
-            "do $$ declare n bigint; begin for n in 0 .. {transactions} - 1 loop {} commit; end loop; end $$",
-            inserts.collect::<String>()
-        );
-        Work {
-            name: "tables20".into(),
-            setup: names.iter().map(|name| data.create(name)).collect(),
-            load: vec![load],
-            changes: transactions * BULK,
-            table: "events_01".into(),
-        }
-    }
-}
-
 /// How our program reads what is before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -146,7 +42,7 @@ impl Way {
 #[derive(Debug)]
 pub struct Backlog {
     db: Db,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// What it is.
     pub work: Work,
     /// Mean bytes of a row as text: what a change is counted as, whoever carries it.
@@ -164,6 +60,29 @@ struct Source {
 }
 
 impl Source {
+    /// Has the program make its slot, and keeps both as they are now.
+    fn make(db: &Db, folder: &Path, sink: Sink, session: &mut Session) -> Result<Source> {
+        let slot = format!("{}_{}", db.name(), sink.name());
+        let folder = folder.join(sink.name());
+        let what = Following {
+            db,
+            slot: &slot,
+            sink,
+            copied: false,
+            age: AGE,
+        };
+        let program = Program::following(&folder, &what)?;
+        program.catch_up(&[])?;
+        let source = Source {
+            sink,
+            program,
+            slot,
+        };
+        postgres::copy_slot(session, &source.slot, &source.base())?;
+        postgres::drop_slot(session, &source.slot)?;
+        Ok(source)
+    }
+
     fn base(&self) -> String {
         format!("{}_base", self.slot)
     }
@@ -174,27 +93,30 @@ impl Backlog {
     ///
     /// # Errors
     /// When the program does not start, or the server refuses.
-    pub fn prepare(server: &Server, folder: &Path, work: Work) -> Result<Backlog> {
+    pub fn prepare(
+        server: &Server,
+        folder: &Path,
+        work: Work,
+        peer: Option<&str>,
+    ) -> Result<Backlog> {
         let db = server.database(&work.name);
         let folder = folder.join(db.name());
         let mut session = postgres::hurried(&db);
+        let setup = format!("create table {END} (id int primary key)");
         run(&mut session, &work.setup)?;
-        run(
-            &mut session,
-            &[format!("create table {END} (id int primary key)")],
-        )?;
-        let mut sources = Vec::new();
-        for sink in Sink::ALL {
-            sources.push(Source::make(&db, &folder, sink, &mut session)?);
+        run(&mut session, &[setup])?;
+        let sources = Sink::ALL.map(|sink| Source::make(&db, &folder, sink, &mut session));
+        let sources = sources.into_iter().collect::<Result<_>>()?;
+        if let Some(plugin) = peer {
+            let slot = format!("{}_peer_base", db.name());
+            let make = format!("select pg_create_logical_replication_slot('{slot}', '{plugin}')");
+            run(&mut session, &[make])?;
         }
         run(&mut session, &work.load)?;
         let end = session.value("select pg_current_wal_insert_lsn()");
-        run(
-            &mut session,
-            &[format!(
-                "set synchronous_commit = on; insert into {END} values (1); checkpoint"
-            )],
-        )?;
+        let last = format!("insert into {END} values (1)");
+        let synced = "set synchronous_commit = on".to_owned();
+        run(&mut session, &[synced, last, "checkpoint".to_owned()])?;
         let row_bytes = postgres::row_bytes(&mut session, &work.table)?;
         Ok(Backlog {
             db,
@@ -213,25 +135,13 @@ impl Backlog {
     pub fn pg_recvlogical(&self) -> Result<Reading> {
         self.measured(|slot| {
             let mut command = postgres::client(&self.db, "pg_recvlogical");
+            command.args("--start --no-loop --fsync-interval=0 --file=/dev/null".split(' '));
+            command.args("-o proto_version=2 -o binary=true -o streaming=on".split(' '));
             command
-                .args([
-                    "--start",
-                    "--no-loop",
-                    "--fsync-interval=0",
-                    "--file=/dev/null",
-                ])
+                .arg(format!("--option=publication_names={PUBLICATION}"))
                 .arg(format!("--slot={slot}"))
-                .arg(format!("--endpos={}", self.end))
-                .args([
-                    "-o",
-                    "proto_version=2",
-                    "-o",
-                    "binary=true",
-                    "-o",
-                    "streaming=on",
-                ])
-                .args(["-o", &format!("publication_names={PUBLICATION}")]);
-            super::ceiling::run("pg_recvlogical", &mut command)
+                .arg(format!("--endpos={}", self.end));
+            ceiling::run("pg_recvlogical", &mut command)
         })
     }
 
@@ -244,6 +154,30 @@ impl Backlog {
             let url = self.db.url();
             child::run(&[framing::COMMAND, &url, slot, PUBLICATION, &self.end])
         })
+    }
+
+    /// Somebody else, into Parquet.
+    ///
+    /// # Errors
+    /// When it fails, or does not write every change.
+    pub fn drain_by(&self, peers: &Peers) -> Result<Reading> {
+        let slot = format!("{}_peer", self.db.name());
+        let mut session = self.db.session();
+        postgres::copy_slot(&mut session, &format!("{slot}_base"), &slot)?;
+        let lake = self.folder.join("peer");
+        folder::remove(&lake)?;
+        let (url, table) = (self.db.url(), &self.work.table);
+        let mut written = String::new();
+        let mut reading = self.reading(&slot, &mut session, || {
+            let ended = peers.drain(&url, &slot, table, &self.end, &lake)?;
+            written.push_str(ended.printed.trim());
+            Ok(ended)
+        })?;
+        reading.lake_bytes = folder::bytes(&lake);
+        match written.parse() == Ok(self.work.changes) {
+            true => Ok(reading),
+            false => Err(format!("it wrote {written} of {} rows", self.work.changes)),
+        }
     }
 
     /// A reading of somebody who drains a slot of its own.
@@ -261,7 +195,7 @@ impl Backlog {
         session: &mut Session,
         drain: impl FnOnce() -> Result<Ended>,
     ) -> Result<Reading> {
-        super::ceiling::settle_disk();
+        ceiling::settle_disk();
         let before = self.server_cpu_seconds();
         let ended = drain()?;
         // Its walsender has ended, so what it took is complete.
@@ -298,22 +232,7 @@ impl Backlog {
         Ok(reading)
     }
 
-    /// Our program with everything in its log and nothing loaded: a lane that is far behind.
-    ///
-    /// # Errors
-    /// When its gateway fails.
-    pub fn behind(&self, sink: Sink) -> Result<Behind<'_>> {
-        let (program, _) = self.ours(sink, Way::Batches, &["--service", "gateway"])?;
-        let kept = self.folder.join(format!("behind-{}", sink.name()));
-        let program = program.copied_to(&kept)?;
-        Ok(Behind {
-            backlog: self,
-            sink,
-            program,
-        })
-    }
-
-    fn ours(&self, sink: Sink, way: Way, more: &[&str]) -> Result<(Program, Reading)> {
+    pub(super) fn ours(&self, sink: Sink, way: Way, more: &[&str]) -> Result<(Program, Reading)> {
         let source = self.sources.iter().find(|source| source.sink == sink);
         let source = source.ok_or("no source was made for this sink")?;
         let mut session = self.db.session();
@@ -326,103 +245,12 @@ impl Backlog {
     }
 
     /// Holds the lake against what was written.
-    fn check(&self, sink: Sink, program: &Program, reading: &mut Reading) -> Result<()> {
+    pub(super) fn check(&self, sink: Sink, program: &Program, reading: &mut Reading) -> Result<()> {
         if sink == Sink::Parquet {
             reading.lake_bytes = folder::bytes(&program.lake());
             expect_rows(&program.lake(), self.work.changes + 1)?; // and the end
         }
         Ok(())
-    }
-}
-
-/// A log that holds a whole backlog.
-#[derive(Debug)]
-pub struct Behind<'a> {
-    backlog: &'a Backlog,
-    sink: Sink,
-    program: Program,
-}
-
-impl Behind<'_> {
-    /// Our program's scheduler alone, from its start until everything is loaded.
-    ///
-    /// # Errors
-    /// When it fails, or not every change is in the lake.
-    pub fn load(&self) -> Result<Reading> {
-        let program = self.program.copied_to(&self.backlog.folder.join("life"))?;
-        super::ceiling::settle_disk();
-        let ended = program.catch_up(&["--service", "scheduler"])?;
-        let mut reading = Reading {
-            rows: self.backlog.work.changes,
-            seconds: ended.seconds,
-            own: ended.usage,
-            ..Reading::default()
-        };
-        self.backlog.check(self.sink, &program, &mut reading)?;
-        Ok(reading)
-    }
-
-    /// The log read from its beginning to its end, checksums and nothing else.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn replay(&self) -> Result<Reading> {
-        let store = self.program.store();
-        let mut reading = child::measure(&[log::REPLAY, words::word(&store)?])?;
-        reading.rows = self.backlog.work.changes;
-        Ok(reading)
-    }
-}
-
-impl Drop for Behind<'_> {
-    fn drop(&mut self) {
-        if let Err(why) = folder::remove(self.program.folder()) {
-            eprintln!("{why}");
-        }
-    }
-}
-
-/// Reads a lake's files and counts.
-///
-/// # Errors
-/// When there are more rows or fewer than `expected`.
-pub fn expect_rows(lake: &Path, expected: u64) -> Result<()> {
-    let lake = Lake::open(lake)?;
-    let mut rows = 0;
-    for table in lake.tables() {
-        lake.each_batch(&table, &mut |batch| rows += batch.num_rows() as u64)?;
-    }
-    match rows == expected && lake.rows() == expected {
-        true => Ok(()),
-        false => Err(format!(
-            "the lake is wrong: {rows} rows in its files, {} in its commit records, expected {expected}",
-            lake.rows()
-        )),
-    }
-}
-
-impl Source {
-    /// Has the program make its slot, and keeps both as they are now.
-    fn make(db: &Db, folder: &Path, sink: Sink, session: &mut Session) -> Result<Source> {
-        let slot = format!("{}_{}", db.name(), sink.name());
-        let folder = folder.join(sink.name());
-        let what = Following {
-            db,
-            slot: &slot,
-            sink,
-            copied: false,
-            age: AGE,
-        };
-        let program = Program::following(&folder, &what)?;
-        program.catch_up(&[])?;
-        let source = Source {
-            sink,
-            program,
-            slot,
-        };
-        postgres::copy_slot(session, &source.slot, &source.base())?;
-        postgres::drop_slot(session, &source.slot)?;
-        Ok(source)
     }
 }
 

@@ -11,7 +11,15 @@ use super::program::PATIENCE;
 /// # Errors
 /// When it cannot be run, or fails; what it says goes to our own standard error.
 pub fn run(name: &str, command: &mut Command) -> Result<Ended> {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    run_heard(name, command.stdout(Stdio::null()))
+}
+
+/// The same, with what it prints where the command asks for it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_heard(name: &str, command: &mut Command) -> Result<Ended> {
+    command.stdin(Stdio::null());
     let ended = Running::start(name, command)?.wait(PATIENCE)?;
     match ended.status.success() {
         true => Ok(ended),

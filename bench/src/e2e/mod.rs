@@ -6,8 +6,8 @@
 //! a round before the median is taken, because machines differ and are noisy.
 //!
 //! In reading order: what was asked ([`arguments`], [`size`]), where we are ([`stop`], [`machine`], [`folder`]), what a
-//! process costs ([`meter`], [`reading`]), the server and what is in it ([`postgres`], [`data`]), our program ([`program`]),
-//! parts and ceilings that are processes of their own ([`framing`] to [`ceiling`]), what is drained ([`backlog`]), rounds
+//! process costs ([`meter`], [`reading`]), the server and what is in it ([`postgres`] to [`lake`]), our program ([`program`]),
+//! parts and ceilings that are processes of their own ([`framing`] to [`ceiling`]), what is drained ([`backlog`], [`behind`]), rounds
 //! ([`trial`]), the scenarios ([`scenario`]) and what is made of them ([`report`]).
 
 pub mod arguments;
@@ -20,6 +20,8 @@ pub mod reading;
 pub mod words;
 pub mod postgres;
 pub mod data;
+pub mod work;
+pub mod lake;
 pub mod program;
 pub mod framing;
 pub mod log;
@@ -30,7 +32,9 @@ pub mod child;
 pub mod client;
 pub mod scrape;
 pub mod ceiling;
+pub mod peers;
 pub mod backlog;
+pub mod behind;
 pub mod trial;
 pub mod scenario;
 pub mod report;

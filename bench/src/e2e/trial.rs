@@ -16,6 +16,8 @@ pub enum Role {
     Ceiling,
     /// Our program.
     Ours,
+    /// Somebody else's that does the same.
+    Peer,
 }
 
 /// Somebody who does the work, as often as asked.
@@ -40,6 +42,14 @@ impl<'a> Contender<'a> {
             name: name.into(),
             role: Role::Ceiling,
             run: Box::new(run),
+        }
+    }
+
+    /// Somebody else's program.
+    pub fn peer(name: &str, run: impl FnMut() -> Result<Reading> + 'a) -> Contender<'a> {
+        Contender {
+            role: Role::Peer,
+            ..Contender::ceiling(name, run)
         }
     }
 

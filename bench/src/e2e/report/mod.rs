@@ -21,6 +21,8 @@ pub struct Report {
     machine: Machine,
     postgres: String,
     postgres_settings: String,
+    /// Whom else we measured.
+    peers: String,
     size: Size,
     trials: Vec<Trial>,
 }
@@ -28,11 +30,18 @@ pub struct Report {
 impl Report {
     /// Of these trials.
     #[must_use]
-    pub fn new(machine: Machine, postgres: String, size: Size, trials: Vec<Trial>) -> Report {
+    pub fn new(
+        machine: Machine,
+        postgres: String,
+        peers: String,
+        size: Size,
+        trials: Vec<Trial>,
+    ) -> Report {
         Report {
             machine,
             postgres,
             postgres_settings: postgres::settings(),
+            peers,
             size,
             trials,
         }
@@ -45,7 +54,11 @@ impl Report {
     pub fn publish(&self, arguments: &Arguments) -> Result<()> {
         let tables = table::all(&self.trials);
         let bars = bars::table(&self.trials);
-        let text = format!("{}\n{tables}\n### Bars\n\n{bars}", self.heading());
+        let text = format!(
+            "{}; peers: {}\n{tables}\n### Bars\n\n{bars}",
+            self.heading(),
+            self.peers
+        );
         let printed = writeln!(std::io::stdout().lock(), "{text}");
         printed.map_err(|error| format!("standard output: {error}"))?;
         if let Some(path) = &arguments.json {
@@ -63,9 +76,10 @@ impl Report {
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = format!(
             "# Results\n\nThe last full run, written by `cargo x bench --full --write`; README.md beside it says what is measured and how. \
-             Cells that lose stand with the others.\n\n{}\n\nServer: {}.\n\n## Bars\n\n{bars}\n## Scenarios\n{tables}",
+             Cells that lose stand with the others.\n\n{}\n\nServer: {}. Peers: {}.\n\n## Bars\n\n{bars}\n## Scenarios\n{tables}",
             self.heading(),
-            self.postgres_settings
+            self.postgres_settings,
+            self.peers
         );
         write(&home.join("RESULTS.md"), &text)?;
         match chart::svg(&self.trials, &self.heading()) {

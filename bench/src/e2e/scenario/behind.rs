@@ -2,17 +2,18 @@
 
 use super::Bench;
 use crate::e2e::Result;
-use crate::e2e::backlog::{Behind, Work};
+use crate::e2e::behind::Behind;
 use crate::e2e::data::Data;
 use crate::e2e::program::Sink;
 use crate::e2e::trial::{Contender, Trial};
+use crate::e2e::work::Work;
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let size = bench.size;
-    let backlog = bench.backlog(Work::bulk(Data::Events, size.rows))?;
+    let (backlog, _) = bench.backlog(Work::bulk(Data::Events, size.rows))?;
     let filled = [
-        backlog.behind(Sink::Blackhole)?,
-        backlog.behind(Sink::Parquet)?,
+        Behind::make(backlog, Sink::Blackhole)?,
+        Behind::make(backlog, Sink::Parquet)?,
     ];
     let trial = Trial::hold(
         "behind",

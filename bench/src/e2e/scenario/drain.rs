@@ -3,10 +3,11 @@
 
 use super::Bench;
 use crate::e2e::Result;
-use crate::e2e::backlog::{Backlog, Way, Work};
+use crate::e2e::backlog::{Backlog, Way};
 use crate::e2e::data::Data;
 use crate::e2e::program::Sink;
 use crate::e2e::trial::{Contender, Trial};
+use crate::e2e::work::Work;
 
 /// What the name of a contender says who reads in batches where there is much, as the program does by itself.
 const CATCH_UP: &str = ", catch-up";
@@ -14,7 +15,7 @@ const CATCH_UP: &str = ", catch-up";
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let size = bench.size;
     let trials = Data::ALL.map(|data| {
-        let backlog = bench.backlog(Work::bulk(data, size.rows))?;
+        let (backlog, peers) = bench.backlog(Work::bulk(data, size.rows))?;
         let mut contenders = all(backlog);
         for (name, sink) in [("log", None), ("blackhole", Some(Sink::Blackhole))] {
             contenders.push(ours(
@@ -24,6 +25,10 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
                 sink,
             ));
         }
+        contenders
+            .extend(peers.map(|peers| {
+                Contender::peer("wal2json, pyarrow", move || backlog.drain_by(peers))
+            }));
         held("drain", backlog, size.rounds, contenders)
     });
     trials.into_iter().collect()

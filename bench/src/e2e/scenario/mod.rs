@@ -14,12 +14,14 @@ use std::path::PathBuf;
 use blacksmith_tests::server::Server;
 
 use super::arguments::Arguments;
-use super::backlog::{Backlog, Work};
+use super::backlog::Backlog;
 use super::folder::{self, Folder};
 use super::machine::Machine;
+use super::peers::{self, Peers};
 use super::report::Report;
 use super::size::Size;
 use super::trial::Trial;
+use super::work::Work;
 use super::{Result, postgres, stop};
 
 /// What scenarios share: the server, the folder, and backlogs that several of them drain.
@@ -27,6 +29,7 @@ use super::{Result, postgres, stop};
 struct Bench {
     // Before the server and the folder: databases are dropped while the server runs.
     backlogs: Vec<Backlog>,
+    peers: Option<Peers>,
     server: Server,
     folder: Folder,
     size: Size,
@@ -40,9 +43,15 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     let machine = Machine::look();
     let folder = Folder::take()?;
     eprintln!("starting a private Postgres");
+    let server = postgres::start();
+    let peers = arguments
+        .peers
+        .then(|| Peers::install(&server))
+        .transpose()?;
     let mut bench = Bench {
         backlogs: Vec::new(),
-        server: postgres::start(),
+        peers,
+        server,
         folder,
         size: arguments.size,
     };
@@ -52,7 +61,8 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
         trials.extend(bench.scenario(name)?);
     }
     let version = bench.server.full_version().to_owned();
-    Ok(Report::new(machine, version, arguments.size, trials))
+    let peers = bench.peers.as_ref().map_or("none".into(), Peers::versions);
+    Ok(Report::new(machine, version, peers, arguments.size, trials))
 }
 
 impl Bench {
@@ -84,7 +94,7 @@ impl Bench {
     }
 
     /// The backlog of this work, made now unless an earlier scenario needed it.
-    fn backlog(&mut self, work: Work) -> Result<&Backlog> {
+    fn backlog(&mut self, work: Work) -> Result<(&Backlog, Option<&Peers>)> {
         let there = self
             .backlogs
             .iter()
@@ -97,7 +107,7 @@ impl Bench {
                 self.backlogs.len() - 1
             }
         };
-        Ok(&self.backlogs[index])
+        Ok((&self.backlogs[index], self.peers.as_ref()))
     }
 
     fn write(&self, work: Work) -> Result<Backlog> {
@@ -105,7 +115,8 @@ impl Bench {
             "writing the backlog {}: {} changes",
             work.name, work.changes
         );
-        Backlog::prepare(&self.server, self.folder.path(), work)
+        let peer = self.peers.as_ref().map(|_| peers::PLUGIN);
+        Backlog::prepare(&self.server, self.folder.path(), work, peer)
     }
 
     /// An empty folder of this name.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use blacksmith_tests::db::Db;
 
 use super::Bench;
-use crate::e2e::backlog::expect_rows;
 use crate::e2e::data::Data;
+use crate::e2e::lake::expect_rows;
 use crate::e2e::meter::{self, Ended, Running, Usage};
 use crate::e2e::program::{AGE, Following, PATIENCE, Program, Sink};
 use crate::e2e::reading::Reading;

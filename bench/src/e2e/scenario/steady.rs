@@ -17,6 +17,7 @@ use blacksmith_tests::wait;
 
 use super::Bench;
 use crate::e2e::data::Data;
+use crate::e2e::lake::expect_rows;
 use crate::e2e::meter;
 use crate::e2e::program::{Following, PATIENCE, Program, Sink};
 use crate::e2e::reading::{Reading, percentiles};
@@ -81,7 +82,7 @@ fn one(bench: &Bench, rate: u64) -> Result<Reading> {
     let server_cpu_seconds = meter::server_cpu_seconds(db.server().pid()) - server_before;
     running.terminate()?;
     running.wait(PATIENCE)?;
-    crate::e2e::backlog::expect_rows(&program.lake(), rows)?;
+    expect_rows(&program.lake(), rows)?;
     let more = latencies(&program.lake(), &durable)?;
     Ok(Reading {
         rows,
