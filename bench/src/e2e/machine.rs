@@ -5,6 +5,9 @@ use std::process::Command;
 
 use serde::Serialize;
 
+/// The load up to which a machine counts as quiet.
+const LOAD_OF_NOTHING: f64 = 0.5;
+
 /// The machine, and what was running on it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
@@ -40,6 +43,17 @@ impl Machine {
             load_before: first_word("/proc/loadavg").parse().unwrap_or(0.0),
             commit: commit(),
             began_at: now.map_or(0, |since| since.as_secs()),
+        }
+    }
+
+    /// A paragraph for whoever reads figures that were seen beside other work; empty when there was none.
+    #[must_use]
+    pub fn warning(&self) -> &'static str {
+        match self.load_before > LOAD_OF_NOTHING {
+            true => {
+                "**Other work shared this machine:** read ratios and processor seconds, not rates, and distrust what is spread far.\n\n"
+            }
+            false => "",
         }
     }
 }

@@ -75,9 +75,10 @@ impl Report {
     fn record(&self, bars: &str, tables: &str) -> Result<()> {
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = format!(
-            "# Results\n\nThe last full run, written by `cargo x bench --full --write`; README.md beside it says what is measured and how. \
-             Cells that lose stand with the others.\n\n{}\n\nServer: {}. Peers: {}.\n\n## Bars\n\n{bars}\n## Scenarios\n{tables}",
+            "# Results\n\nThe last run that was kept, by `cargo x bench --write` (`--full`, when rounds are 5 and rows a million); README.md beside it says what is \
+             measured and how. Cells that lose stand with the others.\n\n{}\n\n{}Server: {}. Peers: {}.\n\n## Bars\n\n{bars}\n## Scenarios\n{tables}",
             self.heading(),
+            self.machine.warning(),
             self.postgres_settings,
             self.peers
         );

@@ -99,3 +99,45 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let head = rows.first().map(line).unwrap_or_default();
     format!("{head}{}{body}", line(&rule))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(name: &str, role: Role, seconds: f64) -> Readings {
+        let mut reading = Reading {
+            rows: 1_000_000,
+            seconds,
+            ..Reading::default()
+        };
+        reading.own.cpu_seconds = seconds / 2.0;
+        reading.more.insert("durable_p99_ms".into(), 4.5);
+        Readings {
+            name: name.into(),
+            role,
+            rounds: vec![reading],
+        }
+    }
+
+    #[test]
+    fn a_row_says_how_its_contender_stands_to_each_ceiling() {
+        let trial = Trial {
+            scenario: "drain".into(),
+            work: "events".into(),
+            row_bytes: 200.0,
+            contenders: vec![
+                readings("framing", Role::Ceiling, 4.0),
+                readings("parquet", Role::Ours, 5.0),
+            ],
+        };
+        let text = all(&[trial]);
+        let row = text
+            .lines()
+            .find(|line| line.contains("| parquet"))
+            .unwrap();
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells[2..6], ["200000", "0 %", "40.0", "2.50"]);
+        assert_eq!(cells[10], "0.80 framing (± 0 %)");
+        assert!(text.contains("parquet: durable_p99_ms 4.500"));
+    }
+}
