@@ -110,7 +110,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | the ground | [`error`] [`secret`] [`failpoint`](mod@failpoint) [`clock`] [`finding`] [`schedule`] |
+//! | the ground | [`error`] [`secret`] [`failpoint`](mod@failpoint) [`large`] [`clock`] [`finding`] [`schedule`] |
 //! | facts | [`position`] [`spans`] [`event`] [`id`] [`json`] [`fault`] [`job`] [`version`] [`service`] |
 //! | what is kept | [`ring`] [`log`] [`store`] [`watermark`] [`door`] |
 //! | what you write | [`call`] [`flow`] [`source`] [`pubsub`] [`document`] [`rows`] [`destination`] |
@@ -120,6 +120,7 @@
 pub mod error;
 pub mod secret;
 pub mod failpoint;
+pub mod large;
 pub mod clock;
 pub mod finding;
 pub mod schedule;

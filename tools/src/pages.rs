@@ -3,7 +3,7 @@
 /// Has the system give memory in small pages only, whatever it does for other processes.
 ///
 /// Threads that decode and encode come and go, and each takes some KiB here and there. In pages of 2 MiB, which the
-/// allocator asks for and many systems give anyway, they held six times what they used (300 tables: 326 MiB instead
+/// allocator asks for and many systems give anyway, they held four times what they used (300 tables: 326 MiB instead
 /// of 76), and the time to clear those pages was a third of all. A system that does not let us choose is as before.
 pub(crate) fn only_small() {
     #[cfg(target_os = "linux")]

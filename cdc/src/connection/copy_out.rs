@@ -29,7 +29,7 @@ pub struct CopyOut<'a> {
 pub enum Copied<'a> {
     /// Rows, or none when none came in time.
     Rows(CopiedRows<'a>),
-    /// The content of one `CopyData` message of many MiB, in pieces; the first is at least 1 MiB long. Whoever keeps
+    /// The content of one `CopyData` message of many MiB, in pieces; the first is at least 4 MiB long. Whoever keeps
     /// them keeps it.
     Large(Vec<Bytes>),
     /// The answer is complete; the connection can be used again.

@@ -61,7 +61,7 @@ pub enum Message<'a> {
 pub struct LargeMessage<'a> {
     /// How far the server's log reached when it was sent.
     pub end: Lsn,
-    /// The plugin's message, as it came; the first piece is at least 1 MiB long. Whoever keeps them keeps it.
+    /// The plugin's message, as it came; the first piece is at least 4 MiB long. Whoever keeps them keeps it.
     pub pieces: &'a [Bytes],
 }
 

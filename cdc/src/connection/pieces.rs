@@ -1,18 +1,20 @@
 //! One message of many MiB on its way: gathered in pieces, so that it is in memory once and in no buffer that has to
 //! grow with it.
 
-use bytes::{Bytes, BytesMut};
+use blacksmith_core::large::LargeBuffer;
+use bytes::Bytes;
 
 /// A message with a body from this size on comes in pieces.
 pub const LARGE_MESSAGE_BYTES: usize = 8 << 20;
 /// Bytes of each piece but the last.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 4 << 20;
 
 /// What has arrived of the body.
 #[derive(Debug)]
 pub(super) struct Pieces {
     whole: Vec<Bytes>,
-    open: BytesMut,
+    /// A piece, and how much of it is filled.
+    open: Option<(LargeBuffer, usize)>,
     missing_bytes: usize,
 }
 
@@ -21,7 +23,7 @@ impl Pieces {
     pub(super) fn new(bytes: usize) -> Pieces {
         Pieces {
             whole: Vec::new(),
-            open: BytesMut::new(),
+            open: None,
             missing_bytes: bytes,
         }
     }
@@ -31,16 +33,19 @@ impl Pieces {
         let (mut rest, _) = arrived.split_at(arrived.len().min(self.missing_bytes));
         let taken = rest.len();
         while !rest.is_empty() {
-            if self.open.is_empty() {
-                self.open.reserve(self.missing_bytes.min(PIECE_BYTES));
-            }
-            let room = PIECE_BYTES - self.open.len();
-            let (now, later) = rest.split_at(rest.len().min(room));
-            self.open.extend_from_slice(now);
+            let piece_bytes = self.missing_bytes.min(PIECE_BYTES);
+            let (mut piece, filled) = match self.open.take() {
+                Some(open) => open,
+                None => (LargeBuffer::new(piece_bytes), 0),
+            };
+            let room = piece.get_mut(filled..).unwrap_or_default();
+            let (now, later) = rest.split_at(rest.len().min(room.len()));
+            room[..now.len()].copy_from_slice(now);
             self.missing_bytes -= now.len();
             rest = later;
-            if self.open.len() == PIECE_BYTES || self.missing_bytes == 0 {
-                self.whole.push(std::mem::take(&mut self.open).freeze());
+            match filled + now.len() {
+                filled if filled == piece.len() => self.whole.push(piece.freeze()),
+                filled => self.open = Some((piece, filled)),
             }
         }
         taken

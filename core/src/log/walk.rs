@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
+use crate::large::LargeBuffer;
 use crate::log::disk::{DiskFile, read_full};
 use crate::log::frame::{HEADER_BYTES, Header, KIND_LOST};
 use crate::position::{Position, Span};
@@ -67,7 +68,7 @@ impl Window {
 
     /// Exactly `len` bytes, of which the window keeps nothing.
     fn read_apart(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
-        let mut buffer = BytesMut::zeroed(len);
+        let mut buffer = LargeBuffer::new(len);
         let filled = read_full(self.file.as_ref(), &mut buffer, offset)?;
         Ok((filled == len).then(|| buffer.freeze()))
     }
