@@ -44,8 +44,8 @@ fn say(answer: &Answer) -> Result<()> {
 /// # Errors
 /// When it cannot be started.
 pub fn start(words: &[&str]) -> Result<Running> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
+    // Not by its path: a build may have put another program there meanwhile.
+    let mut command = Command::new("/proc/self/exe");
     command
         .args(words)
         .stdin(Stdio::null())
