@@ -49,7 +49,8 @@ def arrow_type(kind, modifier):
 def column(values, kind):
     """An array of values as JSON has them: numbers with a point came as text, so that nothing is rounded."""
     if any(isinstance(value, str) for value in values) and kind != pyarrow.string():
-        return pyarrow.array(values, pyarrow.string()).cast(kind)
+        texts = [value if value is None else str(value) for value in values]
+        return pyarrow.array(texts, pyarrow.string()).cast(kind)
     return pyarrow.array(values).cast(kind)
 
 

@@ -14,7 +14,7 @@ const CATCH_UP: &str = ", catch-up";
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let size = bench.size;
-    let trials = Data::ALL.map(|data| {
+    let trials = Data::ALL.into_iter().map(|data| {
         let (backlog, peers) = bench.backlog(Work::bulk(data, size.rows))?;
         let mut contenders = all(backlog);
         for (name, sink) in [("log", None), ("blackhole", Some(Sink::Blackhole))] {
@@ -31,7 +31,7 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
             }));
         held("drain", backlog, size.rounds, contenders)
     });
-    trials.into_iter().collect()
+    trials.collect()
 }
 
 /// The whole way of another backlog.

@@ -32,8 +32,8 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     };
     let trials = [("one event of 1 KiB", single), ("500 lines", batch)];
     trials
-        .map(|(work, load)| one(bench, work, &load))
         .into_iter()
+        .map(|(work, load)| one(bench, work, &load))
         .collect()
 }
 

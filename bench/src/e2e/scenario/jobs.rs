@@ -12,8 +12,8 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
         (500, "500 events in a request"),
     ];
     trials
-        .map(|(bulk, work)| one(bench, bulk, work))
         .into_iter()
+        .map(|(bulk, work)| one(bench, bulk, work))
         .collect()
 }
 

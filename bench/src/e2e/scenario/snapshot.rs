@@ -20,7 +20,7 @@ const TIMES: u64 = 2;
 const BULK: u64 = 100_000;
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
-    let trials = Data::ALL.map(|data| {
+    let trials = Data::ALL.into_iter().map(|data| {
         let rows = bench.size.rows * TIMES;
         eprintln!("filling the table {}: {} rows", data.name(), rows);
         let table = Table::fill(bench, data, rows)?;
@@ -35,7 +35,7 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
         let trial = Trial::hold("snapshot", data.name(), bench.size.rounds, contenders)?;
         Ok(trial.of_row_bytes(table.row_bytes))
     });
-    trials.into_iter().collect()
+    trials.collect()
 }
 
 struct Table {

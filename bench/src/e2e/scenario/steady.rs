@@ -35,7 +35,7 @@ const AGE: &str = "250ms";
 const REST: Duration = Duration::from_secs(60);
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
-    let trials = RATES.map(|rate| {
+    let trials = RATES.into_iter().map(|rate| {
         let ours = Contender::ours("parquet", || one(bench, rate));
         Trial::hold(
             "steady",
@@ -44,7 +44,7 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
             vec![ours],
         )
     });
-    trials.into_iter().collect()
+    trials.collect()
 }
 
 fn one(bench: &Bench, rate: u64) -> Result<Reading> {
