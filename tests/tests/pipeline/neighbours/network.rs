@@ -92,7 +92,7 @@ fn a_connection_may_be_cut_at_any_byte() {
             cut_after_bytes: Some(bytes),
             ..Faults::default()
         });
-        wait::until(SOON, "two more connections", || {
+        wait::until(LATER, "two more connections", || {
             (proxy.accepted() >= before + 2).then_some(())
         });
     };
