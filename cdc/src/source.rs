@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{
     Asked, Patterns, TableInfo, ensure_publication, find_publication, log_end, preflight,
 };
-use crate::connection::{SqlClient, Waker};
+use crate::connection::{Lsn, SqlClient, Waker};
 use crate::decoder::PostgresFormat;
 use crate::options::{PostgresOptions, Snapshot, ValueFormat};
 use crate::reconcile::Published;
@@ -370,6 +370,7 @@ impl Changes {
     ) -> Result<()> {
         let known = state::slot(&copier.door)?;
         let wave = Wave::open(&self.options.connect, &self.options.slot, known).await?;
+        tracing::info!(source = %self.options.name, lsn = %Lsn(wave.lsn), tables = pending.len(), interrupted = interrupted.len(), "copying under a new snapshot");
         let resumes =
             |table: &TableInfo| interrupted.contains(&table.oid) && copier.can_resume(table);
         let anew = copier.describe(&wave, |table| {

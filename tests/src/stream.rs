@@ -16,9 +16,9 @@ use rustix::process::Signal;
 use crate::db::Db;
 use crate::failpoints;
 use crate::folder::{Folder, signal};
-use crate::lake::Lake;
 use crate::lake::compare::compare;
 use crate::lake::digest::Digest;
+use crate::lake::{Lake, parse_lsn};
 use crate::roles;
 use crate::wait;
 
@@ -30,6 +30,9 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long `run --until caught-up` may take.
 pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What the program says when it copies what is missing.
+const NEW_SNAPSHOT: &str = "\"copying under a new snapshot\"";
 
 /// A configured pipeline into one lake.
 #[derive(Debug)]
@@ -141,7 +144,23 @@ impl Pipeline {
     /// When it cannot be read.
     #[must_use]
     pub fn lake(&self) -> Lake {
-        Lake::open(&self.lake_path()).unwrap_or_else(|why| panic!("{why}"))
+        self.open_lake().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn open_lake(&self) -> Result<Lake, String> {
+        let lake = Lake::open(&self.lake_path())?;
+        Ok(lake.copied_until(self.newest_snapshot()))
+    }
+
+    /// The LSN of the last snapshot under which the program copied what was missing, as it said; 0 for none.
+    fn newest_snapshot(&self) -> u64 {
+        let said = self.said();
+        let lines = said.lines().filter(|line| line.contains(NEW_SNAPSHOT));
+        let lsns = lines.filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            parse_lsn(line.get("lsn")?.as_str()?)
+        });
+        lsns.max().unwrap_or(0)
     }
 
     fn configuration(&self) -> String {
@@ -288,7 +307,7 @@ impl Pipeline {
     /// cannot be read right now.
     #[must_use]
     pub fn difference(&self, db: &Db, tables: &[&str]) -> Option<String> {
-        let lake = Lake::open(&self.lake_path()).ok()?;
+        let lake = self.open_lake().ok()?;
         let mut session = db.session();
         let mut compared = tables
             .iter()

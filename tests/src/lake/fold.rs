@@ -57,7 +57,7 @@ fn fold_by_key(log: &ChangeLog, columns: &[String]) -> Result<Vec<Row>, String> 
     let mut table: HashMap<Row, Current> = HashMap::new();
     let mut moved: Option<(u64, Current)> = None; // the row that a delete of this position took
     let entries = log.entries()?;
-    let settled = settled(&entries);
+    let settled = settled(&entries, log.copied_until);
     for entry in entries {
         let strict = settled.is_none_or(|settled| (entry.lsn, entry.seq) > settled);
         let key = || -> Row {
@@ -112,14 +112,16 @@ fn contradiction(op: Op, there: bool, moving: bool) -> Result<(), &'static str> 
     }
 }
 
-/// Place of the newest row of a snapshot or the last truncate: after it, changes find their rows.
-fn settled(entries: &[Entry]) -> Option<(u64, u64)> {
+/// Place of the newest row of a snapshot or the last truncate, or of the newest snapshot that is known of: after it,
+/// changes find their rows.
+fn settled(entries: &[Entry], copied_until: u64) -> Option<(u64, u64)> {
     let places = entries.iter().filter_map(|entry| match entry.op {
         Op::Read => Some((entry.lsn, u64::MAX)), // whatever its position, its whole snapshot
         Op::Truncate => Some((entry.lsn, entry.seq)),
         _ => None,
     });
-    places.max()
+    let snapshot = copied_until.checked_sub(1).map(|lsn| (lsn, u64::MAX));
+    places.max().max(snapshot)
 }
 
 /// The row after the change at `at`, when `before` was the row until then.
@@ -157,7 +159,7 @@ fn value(log: &ChangeLog, current: &Current, column: &str) -> Option<String> {
 fn fold_whole_rows(log: &ChangeLog, columns: &[String]) -> Result<Vec<Row>, String> {
     let mut table: HashMap<Row, usize> = HashMap::new();
     let entries = log.entries()?;
-    let settled = settled(&entries);
+    let settled = settled(&entries, log.copied_until);
     for entry in entries {
         let strict = settled.is_none_or(|settled| (entry.lsn, entry.seq) > settled);
         let row: Row = columns

@@ -60,6 +60,8 @@ pub struct ChangeLog {
     batches: Vec<Batch>,
     /// Key columns as the last file in order names them; empty when whole rows are the key.
     pub key: Vec<String>,
+    /// See [`super::Lake::copied_until`].
+    pub(super) copied_until: u64,
 }
 
 /// A batch and what its file says about the table.
@@ -88,12 +90,14 @@ pub(super) fn each_batch(path: &Path, see: &mut dyn FnMut(&RecordBatch)) -> Resu
 impl ChangeLog {
     pub(super) fn read(
         table: &str,
+        copied_until: u64,
         files: impl Iterator<Item = PathBuf>,
     ) -> Result<ChangeLog, String> {
         let mut log = ChangeLog {
             table: table.into(),
             batches: Vec::new(),
             key: Vec::new(),
+            copied_until,
         };
         for path in files {
             log.add(&path).map_err(|error| at(&path, error))?;

@@ -33,6 +33,8 @@ pub use self::log::{ChangeLog, Op, RowRef};
 pub struct Lake {
     root: PathBuf,
     commits: Vec<Commit>,
+    /// See [`Lake::copied_until`].
+    copied_until: u64,
 }
 
 /// One record of `_commits/`.
@@ -69,6 +71,16 @@ pub struct Published {
 }
 
 impl Lake {
+    /// The same lake, known to hold copies under a snapshot of this LSN. A table that was empty in it has no row that
+    /// would say so, and until then changes may find nothing to change: what they changed was gone before it was read.
+    #[must_use]
+    pub fn copied_until(self, lsn: u64) -> Lake {
+        Lake {
+            copied_until: lsn,
+            ..self
+        }
+    }
+
     /// Reads the commit records of `root`, in position order. A folder that does not exist yet is
     /// an empty lake.
     ///
@@ -89,6 +101,7 @@ impl Lake {
         Ok(Lake {
             root: root.to_path_buf(),
             commits,
+            copied_until: 0,
         })
     }
 
@@ -104,6 +117,7 @@ impl Lake {
         Lake {
             root: self.root.clone(),
             commits: self.commits.iter().take(commits).cloned().collect(),
+            copied_until: self.copied_until,
         }
     }
 
@@ -130,7 +144,11 @@ impl Lake {
     /// When a file cannot be read or lacks what every file must have.
     pub fn change_log(&self, table: &str) -> Result<ChangeLog, String> {
         let files = self.published().filter(|file| file.table == table);
-        ChangeLog::read(table, files.map(|file| self.root.join(&file.path)))
+        ChangeLog::read(
+            table,
+            self.copied_until,
+            files.map(|file| self.root.join(&file.path)),
+        )
     }
 
     /// Shows every batch of one table's published files, one at a time: for logs too large to hold.

@@ -186,6 +186,26 @@ fn a_value_kept_as_text_replaces_its_typed_null() {
     assert_eq!(rows(&lake, &["id", "v"]), ["1 infinity"]);
 }
 
+/// A copy that was taken up under a later snapshot, which saw the table empty: of the rows that were deleted before it,
+/// nothing but the deletes is in the lake.
+#[test]
+fn a_delete_before_a_snapshot_that_saw_nothing_finds_nothing_and_a_later_one_must() {
+    let lake = lake();
+    let changes = [
+        change("delete", 5, 1, &[Some("1")]),
+        change("insert", 9, 2, &[Some("2")]),
+        change("delete", 10, 3, &[Some("2")]),
+    ];
+    write(lake.path(), T, &["id"], &["id"], &changes);
+    assert!(folded(&lake, &["id"]).is_err());
+    let fold_copied = |until: u64| {
+        let lake = Lake::open(lake.path()).unwrap().copied_until(until);
+        fold(&lake.change_log(T).unwrap(), &["id".into()])
+    };
+    assert!(fold_copied(5).is_err(), "committed behind the snapshot");
+    assert_eq!(fold_copied(6).unwrap().rows, Vec::<Row>::new());
+}
+
 #[test]
 fn a_log_that_contradicts_itself_does_not_fold() {
     let deletes = lake();
