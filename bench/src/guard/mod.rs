@@ -1,7 +1,7 @@
 //! The guard of `cargo bench`: instructions of a piece of work, held against a baseline.
 //!
 //! Time is not compared, because machines differ and are noisy; instructions of one thread are not. Each piece
-//! runs once below valgrind's callgrind, which counts only what happens in [`count::guarded_turn`]. Counts by item
+//! runs once below valgrind's callgrind, which counts only what happens in `guarded_turn` (`count`). Counts by item
 //! are held against `bench/baseline.json`, with a policy for each piece: how many per cent more are a regression.
 //!
 //! ```text
