@@ -102,8 +102,8 @@ fn docs() -> Result<(), String> {
         .run()
 }
 
-/// How many tests run at a time. Most of those that take long wait for a server or a program, so there are two for
-/// each core unless somebody says otherwise.
+/// How many tests run at a time: one more than there are cores, because most of those that take long wait for a server
+/// or a program; unless somebody says otherwise.
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Tests run with plain `cargo test`: one process per test binary lets its tests share a server,
@@ -112,7 +112,7 @@ fn test(more: &[&str]) -> Result<(), String> {
     let mut step = Step::cargo(&["test", "--workspace", "--no-fail-fast"]).arguments(more);
     if std::env::var_os(THREADS).is_none() {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        step = step.env(THREADS, &(2 * cores).to_string());
+        step = step.env(THREADS, &(cores + 1).to_string());
     }
     tally::run(&with_programs(step)?)
 }

@@ -88,6 +88,8 @@ fn read(stream: &mut CopyBoth, tag: u8, count: usize) -> Vec<Vec<u8>> {
             tag as char
         );
         let lump = stream.receive(deadline).unwrap();
+        let large = lump.large_message().map(|large| large.pieces.concat());
+        found.extend(large.filter(|large| large.first() == Some(&tag)));
         found.extend(lump.messages().filter_map(|message| match message {
             Message::Data { payload, .. } if payload.first() == Some(&tag) => {
                 Some(payload.to_vec())
