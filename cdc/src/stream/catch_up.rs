@@ -51,6 +51,10 @@ const SILENCE_FACTOR: u32 = 4;
 /// How long the server is asked to give up a batch when we are stopped.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// What to do where batches come otherwise than they should.
+const STREAM_INSTEAD: &str =
+    "it is tried again; if that does not help, set `catch_up = false` in the source and report it";
+
 /// Whether the server will answer the same next time, so that the stream has to do without.
 pub(super) fn is_forbidden(error: &Error) -> bool {
     let refusal = refusal_of(error, During::Slot(""));
@@ -154,7 +158,8 @@ impl<'a> CatchUp<'a> {
             return Err(Error::unavailable(format!(
                 "the slot stands at {}, and the store at {reached}: a batch would leave out or repeat what is between",
                 at.confirmed
-            )));
+            ))
+            .help("it is tried again; if that does not help, somebody else moves this slot: name another `slot`"));
         }
         let gauge = &self.stream.gauge;
         gauge.confirmed_lsn.fetch_max(reached.0, Ordering::Relaxed);
@@ -170,9 +175,10 @@ impl<'a> CatchUp<'a> {
             return Ok(()); // what came as a whole is in the store, and reading resumes behind it
         }
         if !self.inlet.is_between_transactions() {
-            return Err(Error::unavailable(
-                "the server ended a batch inside a transaction",
-            ));
+            return Err(
+                Error::unavailable("the server ended a batch inside a transaction")
+                    .help(STREAM_INSTEAD),
+            );
         }
         let ended = self.inlet.ended();
         // Whatever ended before `upto` has come, unless the batch was ended by its size.
@@ -226,7 +232,8 @@ impl<'a> CatchUp<'a> {
             if Instant::now() >= deadline {
                 return Err(Error::unavailable(
                     "a batch of the backlog was not durable within 60 s",
-                ));
+                )
+                .help("it is tried again; see why the store is slow: is its disk full or busy?"));
             }
             self.inlet.wait_for_room(RECEIVE_WAIT)?;
             remembered = remembered || self.inlet.remember(self.reached)?;
@@ -250,7 +257,8 @@ fn take_some(copy: &mut CopyOut<'_>, inlet: &mut Inlet<'_>) -> Result<Option<u32
     for payload in rows {
         for row in CopyRows::new(CopyFormat::Binary, payload)? {
             let Some(Value::Binary(message)) = row?.values().next() else {
-                return Err(Error::unavailable("the server sent a change that is NULL"));
+                return Err(Error::unavailable("the server sent a change that is NULL")
+                    .help(STREAM_INSTEAD));
             };
             inlet.push(message)?;
             messages += 1;
@@ -271,16 +279,17 @@ fn cut_row_head(row: &mut [Bytes]) -> Result<()> {
         .first_mut()
         .filter(|first| first.len() >= ROW_HEAD_BYTES);
     let (Some(first), Some(value_bytes)) = (first, value_bytes) else {
-        return Err(Error::unavailable(
-            "the server sent a change that is cut short",
-        ));
+        return Err(
+            Error::unavailable("the server sent a change that is cut short").help(STREAM_INSTEAD),
+        );
     };
     let (columns, bytes) = (first.get_u16(), first.get_u32());
     match columns == 1 && bytes as usize == value_bytes {
         true => Ok(()),
-        false => Err(Error::unavailable(
-            "the server sent a change that is not one value",
-        )),
+        false => Err(
+            Error::unavailable("the server sent a change that is not one value")
+                .help(STREAM_INSTEAD),
+        ),
     }
 }
 
