@@ -1,5 +1,7 @@
 //! The event log on the disk of the temporary folder (`TMPDIR`): group commit with 1 to 64 producers, and replay.
 
+mod timed;
+
 use blacksmith_bench::micro::{Appending, replays};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -26,14 +28,7 @@ fn append(criterion: &mut Criterion) {
 }
 
 fn replay(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("log replay");
-    for piece in replays() {
-        let name = piece.name.clone();
-        let mut work = piece.prepare();
-        group.throughput(Throughput::Bytes(work.bytes));
-        group.bench_function(name, |bench| bench.iter(|| work.turn()));
-    }
-    group.finish();
+    timed::pieces(criterion, "log replay", replays());
 }
 
 criterion_group!(benches, append, replay);

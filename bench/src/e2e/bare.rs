@@ -7,8 +7,10 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
+use tokio::net::TcpListener;
 
 use super::Result;
+use super::client::{EVENTS, LINES};
 use super::reading::Answer;
 
 /// The hidden command: ADDRESS.
@@ -24,13 +26,18 @@ pub fn main(words: &[&str]) -> Result<Answer> {
     let address = words.first().ok_or("an address is missing")?;
     let started = Instant::now();
     let runtime = crate::house::runtime().map_err(|error| error.report())?;
+    let serving = async { serve(TcpListener::bind(address).await?).await };
     runtime
-        .block_on(serve(address))
+        .block_on(serving)
         .map_err(|error| format!("{address}: {error}"))?;
     Ok(Answer::since(started, 0))
 }
 
-async fn serve(address: &str) -> std::io::Result<()> {
+/// Answers whoever connects, for ever.
+///
+/// # Errors
+/// When it cannot listen any more.
+pub async fn serve(listener: TcpListener) -> std::io::Result<()> {
     let answer = |body: Bytes| async move {
         std::hint::black_box(body.len());
         (
@@ -40,8 +47,7 @@ async fn serve(address: &str) -> std::io::Result<()> {
         )
     };
     let routes = Router::new()
-        .route("/events", post(answer))
-        .route("/lines", post(answer));
-    let listener = tokio::net::TcpListener::bind(address).await?;
+        .route(EVENTS, post(answer))
+        .route(LINES, post(answer));
     axum::serve(listener, routes).await
 }

@@ -12,6 +12,15 @@ use tokio::task::LocalSet;
 use super::reading::{Answer, percentiles};
 use super::{Result, stop};
 
+/// Where single events go.
+pub const EVENTS: &str = "/events";
+/// Where events go that are lines.
+pub const LINES: &str = "/lines";
+/// Bytes of a single event.
+const EVENT_BYTES: usize = 1024;
+/// Bytes of an event that is a line, and lines of a request.
+const LINE_BYTES: usize = 256;
+const LINES_OF_A_REQUEST: u64 = 500;
 /// Connections.
 const CONNECTIONS: usize = 64;
 /// The longest a reply may be.
@@ -35,6 +44,31 @@ pub struct Load {
 }
 
 impl Load {
+    /// So many events of 1 KiB, each with a request.
+    #[must_use]
+    pub fn of_events(events: u64) -> Load {
+        Load {
+            path: EVENTS,
+            kind: "application/json",
+            body: document(EVENT_BYTES),
+            requests: events,
+            events: 1,
+        }
+    }
+
+    /// About so many events of 256 bytes, 500 lines with each request.
+    #[must_use]
+    pub fn of_lines(events: u64) -> Load {
+        let line = format!("{}\n", document(LINE_BYTES - 1));
+        Load {
+            path: LINES,
+            kind: "application/x-ndjson",
+            body: line.repeat(LINES_OF_A_REQUEST as usize),
+            requests: events / LINES_OF_A_REQUEST,
+            events: LINES_OF_A_REQUEST,
+        }
+    }
+
     fn request(&self, address: &str) -> Vec<u8> {
         let Load {
             path, kind, body, ..
@@ -85,6 +119,14 @@ impl Load {
             .into_iter()
             .fold(answer, |answer, (name, ms)| answer.with(&name, ms)))
     }
+}
+
+/// A JSON document of so many bytes.
+fn document(bytes: usize) -> String {
+    let head = r#"{"order":4711,"customer":"c-004711","status":"paid","currency":"EUR","total":1299,"address":{"city":"Berlin","zip":"10115"},"note":""#;
+    let note = "leave it at the door please, ".repeat(bytes / 28 + 1);
+    let room = bytes.saturating_sub(head.len() + 2);
+    format!("{head}{}\"}}", &note[..room])
 }
 
 async fn connect(address: &str) -> Result<TcpStream> {
@@ -161,7 +203,15 @@ fn whole(reply: &[u8]) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::whole;
+    use super::{document, whole};
+
+    #[test]
+    fn documents_are_json_of_the_size_asked_for() {
+        for bytes in [255, 1024] {
+            assert_eq!(document(bytes).len(), bytes);
+            assert!(serde_json::from_str::<serde_json::Value>(&document(bytes)).is_ok());
+        }
+    }
 
     #[test]
     fn a_reply_is_whole_with_the_last_byte_of_its_body() {

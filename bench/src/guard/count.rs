@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::micro::{Piece, Work, decodes, framings, ids, replays, spans};
+use crate::micro::{Piece, Work, decodes, encodes, framings, ids, replays, spans, transitions};
 
 /// Tells the child which piece to run.
 pub(super) const PIECE: &str = "BLACKSMITH_PIECE";
@@ -64,7 +64,15 @@ fn total(counted: &Path) -> Result<u64, String> {
 
 /// Runs one piece, and prints how many items it had.
 pub(super) fn child(name: &str) -> ExitCode {
-    let groups = [decodes(), framings(), spans(), ids(), replays()];
+    let groups = [
+        decodes(),
+        framings(),
+        encodes(),
+        transitions(),
+        spans(),
+        ids(),
+        replays(),
+    ];
     let piece = groups
         .into_iter()
         .flatten()

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use arrow_array::RecordBatch;
 use blacksmith_cdc::changes::{Changes, CopyChanges, Step, Transaction};
 use blacksmith_cdc::protocol::CopyFormat;
 use blacksmith_cdc::value::{RowMeta, TableBuilder};
@@ -28,12 +29,20 @@ fn stream(rows: Rows, binary: bool, form: &str) -> Piece {
         let mut builder = TableBuilder::new(rows.table(), false);
         let body = rows.inserts(ROWS, binary);
         Work::new(ROWS, body.len() as u64, move || {
-            decode_stream(&mut builder, &body);
+            push_stream(&mut builder, &body);
+            finish(&mut builder);
         })
     })
 }
 
-fn decode_stream(builder: &mut TableBuilder, body: &[u8]) {
+/// The record batch that so many inserted rows become.
+pub(super) fn batch(rows: Rows, count: u64) -> RecordBatch {
+    let mut builder = TableBuilder::new(rows.table(), false);
+    push_stream(&mut builder, &rows.inserts(count, true));
+    builder.finish().expect("a batch")
+}
+
+fn push_stream(builder: &mut TableBuilder, body: &[u8]) {
     for step in Changes::new(body, Some(TRANSACTION), false) {
         let Ok(Step::Row(row)) = step else {
             panic!("only rows")
@@ -47,7 +56,6 @@ fn decode_stream(builder: &mut TableBuilder, body: &[u8]) {
         let change = row.change.expect("a whole row");
         builder.push(&meta, &change).expect("values of their types");
     }
-    finish(builder);
 }
 
 const TRANSACTION: Transaction = Transaction {

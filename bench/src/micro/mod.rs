@@ -3,22 +3,28 @@
 //! `benches/` times them with criterion; `benches/guard.rs` counts the instructions of some of them.
 
 mod decode;
+mod encode;
 mod framing;
+mod http;
 mod id;
 mod log;
 mod sample;
 mod spans;
 mod table;
+mod transitions;
 
 use std::fmt;
 
 pub use decode::decodes;
+pub use encode::encodes;
 pub use framing::framings;
+pub use http::Listening;
 pub use id::ids;
 pub use log::{Appending, replays};
 pub use sample::Sample;
 pub use spans::spans;
 pub use table::Rows;
+pub use transitions::transitions;
 
 /// A piece of work to be measured.
 pub struct Piece {
@@ -29,7 +35,7 @@ pub struct Piece {
 
 /// A piece that was prepared.
 pub struct Work {
-    /// What one turn goes through: rows, messages, frames.
+    /// What one turn goes through: rows, messages, frames, transitions.
     pub items: u64,
     /// And in bytes; 0 where they mean nothing.
     pub bytes: u64,

@@ -18,6 +18,9 @@ mod salvage;
 pub mod memory;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+#[cfg(feature = "measured")]
+#[doc(hidden)]
+pub mod measured;
 
 use std::fmt;
 use std::sync::Arc;

@@ -73,7 +73,10 @@ impl Layout {
 
     /// The Arrow schema's metadata as that of a file, and the schema itself, so that readers which
     /// know Arrow get back exactly the types that were written.
-    fn properties(&self, compression: Compression) -> parquet::file::properties::WriterProperties {
+    pub(super) fn properties(
+        &self,
+        compression: Compression,
+    ) -> parquet::file::properties::WriterProperties {
         let mut metadata: Vec<_> = self.schema.metadata().iter().collect();
         metadata.sort();
         let pairs = metadata

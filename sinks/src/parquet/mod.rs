@@ -33,6 +33,9 @@ mod file;
 mod folder;
 mod large;
 mod load;
+#[cfg(feature = "measured")]
+#[doc(hidden)]
+pub mod measured;
 mod name;
 mod options;
 mod steps;

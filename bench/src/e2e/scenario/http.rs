@@ -12,25 +12,12 @@ use crate::e2e::reading::Reading;
 use crate::e2e::trial::{Contender, Trial};
 use crate::e2e::{Result, bare, ceiling, child};
 
-/// Lines of a batch.
-const LINES: u64 = 500;
-
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
-    let single = Load {
-        path: "/events",
-        kind: "application/json",
-        body: document(1024),
-        requests: bench.size.rows / 2,
-        events: 1,
-    };
-    let batch = Load {
-        path: "/lines",
-        kind: "application/x-ndjson",
-        body: format!("{}\n", document(255)).repeat(LINES as usize),
-        requests: bench.size.rows * 2 / LINES,
-        events: LINES,
-    };
-    let trials = [("one event of 1 KiB", single), ("500 lines", batch)];
+    let rows = bench.size.rows;
+    let trials = [
+        ("one event of 1 KiB", Load::of_events(rows / 2)),
+        ("500 lines", Load::of_lines(rows * 2)),
+    ];
     trials
         .into_iter()
         .map(|(work, load)| one(bench, work, &load))
@@ -45,14 +32,6 @@ fn one(bench: &Bench, work: &str, load: &Load) -> Result<Trial> {
     ];
     let trial = Trial::hold("http", work, bench.size.rounds, contenders)?;
     Ok(trial.of_row_bytes(load.body.len() as f64 / load.events as f64))
-}
-
-/// A JSON document of so many bytes.
-fn document(bytes: usize) -> String {
-    let head = r#"{"order":4711,"customer":"c-004711","status":"paid","currency":"EUR","total":1299,"address":{"city":"Berlin","zip":"10115"},"note":""#;
-    let note = "leave it at the door please, ".repeat(bytes / 28 + 1);
-    let room = bytes.saturating_sub(head.len() + 2);
-    format!("{head}{}\"}}", &note[..room])
 }
 
 fn free_address() -> Result<String> {
@@ -95,17 +74,4 @@ fn ask(load: &Load, address: &str, server: Running) -> Result<Reading> {
         more: answer.more,
         ..Reading::default()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::document;
-
-    #[test]
-    fn documents_are_json_of_the_size_asked_for() {
-        for bytes in [255, 1024] {
-            assert_eq!(document(bytes).len(), bytes);
-            assert!(serde_json::from_str::<serde_json::Value>(&document(bytes)).is_ok());
-        }
-    }
 }
