@@ -11,7 +11,10 @@ pub const SCENARIOS: [&str; 12] = [
     "log", "restart",
 ];
 
-const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write] [--peers]";
+/// Those that measure parts which are built into this program: another build of the stock one would change nothing.
+const OF_PARTS: [&str; 3] = ["jobs", "log", "restart"];
+
+const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]";
 
 /// The command line, read.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct Arguments {
     pub peers: bool,
     /// Whether `bench/RESULTS.md` and the chart are written.
     pub write: bool,
+    /// The revision whose program ours is held against.
+    pub against: Option<String>,
 }
 
 impl Arguments {
@@ -40,6 +45,7 @@ impl Arguments {
             json: None,
             peers: false,
             write: false,
+            against: None,
         };
         // The form goes before what changes it, wherever they stand.
         for word in words {
@@ -60,13 +66,47 @@ impl Arguments {
                 "--json" => arguments.json = Some(value()?.into()),
                 "--peers" => arguments.peers = true,
                 "--write" => arguments.write = true,
+                "--against" => arguments.against = Some(revision(value()?)?),
                 _ => return Err(format!("bench knows no {word}\n{USAGE}")),
             }
+        }
+        if arguments.against.is_some() {
+            arguments.only_the_program()?;
         }
         if arguments.write && arguments.scenarios.len() < SCENARIOS.len() {
             return Err("--write keeps a run of all scenarios: leave out --scenario".into());
         }
         Ok(arguments)
+    }
+
+    /// Leaves nothing but what another build of the program can be compared in.
+    fn only_the_program(&mut self) -> Result<()> {
+        if self.write || self.peers {
+            return Err("--against compares two builds of the program and nothing else: leave out --write and --peers".into());
+        }
+        if self.scenarios.len() == SCENARIOS.len() {
+            self.scenarios.retain(|name| !measures_parts(name));
+        }
+        match self.scenarios.iter().find(|name| measures_parts(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!(
+                "{name} measures parts that are built into the benchmark, not the program: with --against leave out {}",
+                OF_PARTS.join(", ")
+            )),
+        }
+    }
+}
+
+fn measures_parts(scenario: &str) -> bool {
+    OF_PARTS.contains(&scenario)
+}
+
+fn revision(text: &str) -> Result<String> {
+    match text.starts_with('-') {
+        true => Err(format!(
+            "--against needs a revision, such as HEAD~1, not {text}"
+        )),
+        false => Ok(text.into()),
     }
 }
 
@@ -105,6 +145,17 @@ mod tests {
     fn scenarios_run_in_their_own_order_each_once() {
         let arguments = parse("--scenario drain,snapshot,drain").unwrap();
         assert_eq!(arguments.scenarios, ["snapshot", "drain"]);
+    }
+
+    #[test]
+    fn against_another_revision_only_the_program_is_measured() {
+        let arguments = parse("--against HEAD~1").unwrap();
+        assert_eq!(arguments.against.as_deref(), Some("HEAD~1"));
+        assert_eq!(arguments.scenarios.len(), SCENARIOS.len() - OF_PARTS.len());
+        let refused = |line| parse(line).unwrap_err();
+        assert!(refused("--against HEAD~1 --scenario drain,jobs").contains("jobs measures parts"));
+        assert!(refused("--against HEAD~1 --peers").contains("leave out"));
+        assert!(refused("--against --short").contains("needs a revision"));
     }
 
     #[test]

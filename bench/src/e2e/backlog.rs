@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use blacksmith_tests::db::{Db, Session};
 use blacksmith_tests::server::Server;
 
+use super::build::{Build, Builds};
 use super::lake::expect_rows;
 use super::meter::{self, Ended};
 use super::peers::Peers;
@@ -51,7 +52,7 @@ pub struct Backlog {
     sources: Vec<Source>,
 }
 
-/// Our program before the backlog, and its slot.
+/// Our program of one build before the backlog, and its slot.
 #[derive(Debug)]
 struct Source {
     sink: Sink,
@@ -61,9 +62,16 @@ struct Source {
 
 impl Source {
     /// Has the program make its slot, and keeps both as they are now.
-    fn make(db: &Db, folder: &Path, sink: Sink, session: &mut Session) -> Result<Source> {
-        let slot = format!("{}_{}", db.name(), sink.name());
-        let folder = folder.join(sink.name());
+    fn make(
+        db: &Db,
+        folder: &Path,
+        build: &Build,
+        sink: Sink,
+        session: &mut Session,
+    ) -> Result<Source> {
+        let name = format!("{}_{}", sink.name(), build.label());
+        let slot = format!("{}_{name}", db.name());
+        let folder = folder.join(name);
         let what = Following {
             db,
             slot: &slot,
@@ -71,7 +79,7 @@ impl Source {
             copied: false,
             age: AGE,
         };
-        let program = Program::following(&folder, &what)?;
+        let program = Program::following(build, &folder, &what)?;
         program.catch_up(&[])?;
         let source = Source {
             sink,
@@ -97,6 +105,7 @@ impl Backlog {
         server: &Server,
         folder: &Path,
         work: Work,
+        builds: &Builds,
         peer: Option<&str>,
     ) -> Result<Backlog> {
         let db = server.database(&work.name);
@@ -105,8 +114,12 @@ impl Backlog {
         let setup = format!("create table {END} (id int primary key)");
         run(&mut session, &work.setup)?;
         run(&mut session, &[setup])?;
-        let sources = Sink::ALL.map(|sink| Source::make(&db, &folder, sink, &mut session));
-        let sources = sources.into_iter().collect::<Result<_>>()?;
+        let mut sources = Vec::new();
+        for build in builds.all() {
+            for sink in Sink::ALL {
+                sources.push(Source::make(&db, &folder, build, sink, &mut session)?);
+            }
+        }
         if let Some(plugin) = peer {
             let slot = format!("{}_peer_base", db.name());
             let make = format!("select pg_create_logical_replication_slot('{slot}', '{plugin}')");
@@ -217,8 +230,8 @@ impl Backlog {
     ///
     /// # Errors
     /// When it fails, or not every change is in the lake.
-    pub fn drain(&self, sink: Sink, way: Way) -> Result<Reading> {
-        let (program, mut reading) = self.ours(sink, way, &[])?;
+    pub fn drain(&self, build: &Build, sink: Sink, way: Way) -> Result<Reading> {
+        let (program, mut reading) = self.ours(build, sink, way, &[])?;
         self.check(sink, &program, &mut reading)?;
         Ok(reading)
     }
@@ -227,13 +240,20 @@ impl Backlog {
     ///
     /// # Errors
     /// When it fails.
-    pub fn drain_to_log(&self, way: Way) -> Result<Reading> {
-        let (_, reading) = self.ours(Sink::Parquet, way, &["--service", "gateway"])?;
+    pub fn drain_to_log(&self, build: &Build, way: Way) -> Result<Reading> {
+        let (_, reading) = self.ours(build, Sink::Parquet, way, &["--service", "gateway"])?;
         Ok(reading)
     }
 
-    pub(super) fn ours(&self, sink: Sink, way: Way, more: &[&str]) -> Result<(Program, Reading)> {
-        let source = self.sources.iter().find(|source| source.sink == sink);
+    pub(super) fn ours(
+        &self,
+        build: &Build,
+        sink: Sink,
+        way: Way,
+        more: &[&str],
+    ) -> Result<(Program, Reading)> {
+        let mut sources = self.sources.iter();
+        let source = sources.find(|own| own.sink == sink && own.program.build() == build);
         let source = source.ok_or("no source was made for this sink")?;
         let mut session = self.db.session();
         postgres::copy_slot(&mut session, &source.base(), &source.slot)?;

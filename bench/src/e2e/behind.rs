@@ -1,6 +1,7 @@
 //! A lane that is far behind: a log that holds a whole backlog, of which nothing is loaded.
 
 use super::backlog::{Backlog, Way};
+use super::build::Build;
 use super::program::{Program, Sink};
 use super::reading::Reading;
 use super::{Result, ceiling, child, folder, log, words};
@@ -18,15 +19,23 @@ impl<'a> Behind<'a> {
     ///
     /// # Errors
     /// When it fails.
-    pub fn make(backlog: &'a Backlog, sink: Sink) -> Result<Behind<'a>> {
-        let (program, _) = backlog.ours(sink, Way::Batches, &["--service", "gateway"])?;
-        let kept = backlog.folder.join(format!("behind-{}", sink.name()));
+    pub fn make(backlog: &'a Backlog, build: &Build, sink: Sink) -> Result<Behind<'a>> {
+        let gateway = ["--service", "gateway"];
+        let (program, _) = backlog.ours(build, sink, Way::Batches, &gateway)?;
+        let name = format!("behind-{}-{}", sink.name(), build.label());
+        let kept = backlog.folder.join(name);
         let program = program.copied_to(&kept)?;
         Ok(Behind {
             backlog,
             sink,
             program,
         })
+    }
+
+    /// Whether it is of this build, for this sink.
+    #[must_use]
+    pub fn is_of(&self, build: &Build, sink: Sink) -> bool {
+        self.program.build() == build && self.sink == sink
     }
 
     /// Our program's scheduler alone, from its start until everything is loaded.

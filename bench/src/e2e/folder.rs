@@ -8,6 +8,7 @@ use super::Result;
 /// Where everything of this run lies; gone with this value.
 #[derive(Debug)]
 pub struct Folder {
+    home: PathBuf,
     path: PathBuf,
     _lock: File,
 }
@@ -27,7 +28,17 @@ impl Folder {
         let path = home.join("run");
         remove(&path)?;
         fs::create_dir_all(&path).map_err(|error| at(&path, &error))?;
-        Ok(Folder { path, _lock: lock })
+        Ok(Folder {
+            home,
+            path,
+            _lock: lock,
+        })
+    }
+
+    /// A folder beside it, which stays for the next run.
+    #[must_use]
+    pub fn kept(&self, name: &str) -> PathBuf {
+        self.home.join(name)
     }
 
     /// Where it is.

@@ -6,7 +6,8 @@
 //! a round before the median is taken, because machines differ and are noisy.
 //!
 //! In reading order: what was asked ([`arguments`], [`size`]), where we are ([`stop`], [`machine`], [`folder`]), what a
-//! process costs ([`meter`], [`reading`]), the server and what is in it ([`postgres`] to [`lake`]), our program ([`program`]),
+//! process costs ([`meter`], [`reading`]), the server and what is in it ([`postgres`] to [`lake`]), our program, of this tree and
+//! of another revision ([`repository`] to [`program`]),
 //! parts and ceilings that are processes of their own ([`framing`] to [`ceiling`]), what is drained ([`backlog`], [`behind`]), rounds
 //! ([`trial`]), the scenarios ([`scenario`]) and what is made of them ([`report`]).
 
@@ -22,6 +23,9 @@ pub mod postgres;
 pub mod data;
 pub mod work;
 pub mod lake;
+pub mod repository;
+pub mod build;
+pub mod before;
 pub mod program;
 pub mod framing;
 pub mod log;

@@ -8,11 +8,10 @@ use std::time::Duration;
 use blacksmith_tests::db::Db;
 
 use super::Result;
+use super::build::Build;
 use super::folder::{self, at};
 use super::meter::{Ended, Running};
 
-/// The variable that says where the stock binary is; `cargo x bench` sets it.
-const BINARY: &str = "BLACKSMITH_STREAM_BIN";
 /// The longest that anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -76,16 +75,17 @@ impl Following<'_> {
 /// A configured program: its folder has configuration, store and lake.
 #[derive(Debug)]
 pub struct Program {
+    build: Build,
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
 }
 
 impl Program {
-    /// One that follows a database.
+    /// One of this build that follows a database.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn following(folder: &Path, what: &Following<'_>) -> Result<Program> {
+    pub fn following(build: &Build, folder: &Path, what: &Following<'_>) -> Result<Program> {
         let Following {
             db,
             slot,
@@ -100,18 +100,24 @@ impl Program {
              [destinations.sink]\nschedule = {{ realtime = true }}\nbatch = {{ max_age = \"{age}\" }}\n{sink}\
              [[flows]]\nfrom = \"shop\"\nto = \"sink\"\n",
         );
-        Program::configured(folder, &configuration, &db.url())
+        Program::configured(build, folder, &configuration, &db.url())
     }
 
-    /// One with this configuration, in which `${DATABASE_URL}` stands for `url`.
+    /// One of this build with this configuration, in which `${DATABASE_URL}` stands for `url`.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn configured(folder: &Path, configuration: &str, url: &str) -> Result<Program> {
+    pub fn configured(
+        build: &Build,
+        folder: &Path,
+        configuration: &str,
+        url: &str,
+    ) -> Result<Program> {
         fs::create_dir_all(folder).map_err(|error| at(folder, &error))?;
         let file = folder.join("blacksmith.toml");
         fs::write(&file, configuration).map_err(|error| at(&file, &error))?;
         Ok(Program {
+            build: build.clone(),
             folder: folder.into(),
             environment: vec![("DATABASE_URL", url.into())],
         })
@@ -125,6 +131,7 @@ impl Program {
         folder::remove(folder)?;
         folder::copy(&self.folder, folder)?;
         Ok(Program {
+            build: self.build.clone(),
             folder: folder.into(),
             environment: self.environment.clone(),
         })
@@ -142,12 +149,9 @@ impl Program {
     /// # Errors
     /// When there is no such binary.
     pub fn start(&self, arguments: &[&str]) -> Result<Running> {
-        let binary = std::env::var_os(BINARY).ok_or(format!(
-            "{BINARY} does not say where the release binary is: run `cargo x bench`"
-        ))?;
         let said =
             File::create(self.folder.join("said")).map_err(|error| at(&self.folder, &error))?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(self.build.binary());
         command
             .args(arguments)
             .current_dir(&self.folder)
@@ -169,22 +173,24 @@ impl Program {
             true => Ok(ended),
             false => {
                 super::stop::check()?;
-                Err(format!(
-                    "blacksmith-stream {}: {}\n{}",
+                let how = format!(
+                    "blacksmith-stream {}: {}",
                     arguments.join(" "),
-                    ended.status,
-                    self.said_last()
-                ))
+                    ended.status
+                );
+                Err(self.explain(&how))
             }
         }
     }
 
-    /// The end of what it said last.
+    /// Why something failed, with the end of what the program said last.
     #[must_use]
-    pub fn said_last(&self) -> String {
+    pub fn explain(&self, why: &str) -> String {
+        const LINES: usize = 20;
         let said = self.said();
         let lines: Vec<&str> = said.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
+        format!("{why}\n{last}{}", self.build.advice(&said))
     }
 
     /// What it said last.
@@ -203,6 +209,12 @@ impl Program {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.folder.join("blacksmith-data")
+    }
+
+    /// Of which build it is.
+    #[must_use]
+    pub fn build(&self) -> &Build {
+        &self.build
     }
 
     /// Its own folder.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::build::{Build, Builds};
 use super::reading::Reading;
 use super::{Result, stop};
 
@@ -16,15 +17,20 @@ pub enum Role {
     Ceiling,
     /// Our program.
     Ours,
+    /// Our program as it was in another revision; the contender of the same name is what became of it.
+    Before,
     /// Somebody else's that does the same.
     Peer,
 }
+
+/// Does the work once, by this build where it is our program's.
+type Run<'a> = Box<dyn FnMut(&Build) -> Result<Reading> + 'a>;
 
 /// Somebody who does the work, as often as asked.
 pub struct Contender<'a> {
     name: String,
     role: Role,
-    run: Box<dyn FnMut() -> Result<Reading> + 'a>,
+    run: Run<'a>,
 }
 
 impl fmt::Debug for Contender<'_> {
@@ -37,11 +43,10 @@ impl fmt::Debug for Contender<'_> {
 
 impl<'a> Contender<'a> {
     /// A ceiling.
-    pub fn ceiling(name: &str, run: impl FnMut() -> Result<Reading> + 'a) -> Contender<'a> {
+    pub fn ceiling(name: &str, mut run: impl FnMut() -> Result<Reading> + 'a) -> Contender<'a> {
         Contender {
-            name: name.into(),
             role: Role::Ceiling,
-            run: Box::new(run),
+            ..Contender::ours(name, move |_| run())
         }
     }
 
@@ -53,12 +58,56 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Our program.
-    pub fn ours(name: &str, run: impl FnMut() -> Result<Reading> + 'a) -> Contender<'a> {
+    /// Our program, of whichever build it is asked for.
+    pub fn ours(name: &str, run: impl FnMut(&Build) -> Result<Reading> + 'a) -> Contender<'a> {
         Contender {
+            name: name.into(),
             role: Role::Ours,
-            ..Contender::ceiling(name, run)
+            run: Box::new(run),
         }
+    }
+}
+
+/// How often everybody runs, and which builds of our program.
+#[derive(Debug, Clone)]
+pub struct Rounds {
+    /// So many rounds.
+    pub count: usize,
+    /// With another build beside that of this tree, ours are compared with themselves, and nobody else runs.
+    pub builds: Builds,
+}
+
+/// Who runs in each round: a contender, our program once for each build.
+struct Entrant<'r> {
+    contender: usize,
+    build: &'r Build,
+    role: Role,
+    seen: Vec<Reading>,
+}
+
+impl Rounds {
+    fn entrants(&self, contenders: &[Contender<'_>]) -> Vec<Entrant<'_>> {
+        let Builds { own, before } = &self.builds;
+        let mut entrants = Vec::new();
+        for (contender, Contender { role, .. }) in contenders.iter().enumerate() {
+            let mut enter = |role, build| {
+                entrants.push(Entrant {
+                    contender,
+                    build,
+                    role,
+                    seen: Vec::new(),
+                });
+            };
+            match before {
+                None => enter(*role, own),
+                Some(before) if *role == Role::Ours => {
+                    enter(Role::Ours, own);
+                    enter(Role::Before, before);
+                }
+                Some(_) => {}
+            }
+        }
+        entrants
     }
 }
 
@@ -94,42 +143,42 @@ impl Trial {
     pub fn hold(
         scenario: &str,
         work: &str,
-        rounds: usize,
+        rounds: &Rounds,
         mut contenders: Vec<Contender<'_>>,
     ) -> Result<Trial> {
-        let mut seen: Vec<Vec<Reading>> = vec![Vec::new(); contenders.len()];
-        for round in 0..rounds {
-            for turn in 0..contenders.len() {
+        let mut entrants = rounds.entrants(&contenders);
+        for round in 0..rounds.count {
+            for turn in 0..entrants.len() {
                 stop::check()?;
-                let index = (round + turn) % contenders.len();
-                let (contender, readings) = (&mut contenders[index], &mut seen[index]);
+                let index = (round + turn) % entrants.len();
+                let entrant = &mut entrants[index];
+                let contender = &mut contenders[entrant.contender];
+                let name = labelled(&contender.name, entrant.role);
                 let started = Instant::now();
-                let reading = (contender.run)();
-                let reading = reading
-                    .map_err(|why| format!("{scenario}, {work}, {}: {why}", contender.name))?;
+                let reading = (contender.run)(entrant.build);
+                let reading =
+                    reading.map_err(|why| format!("{scenario}, {work}, {name}: {why}"))?;
                 eprintln!(
-                    "{scenario} {work} {}/{rounds} {}: {:.0}/s in {:.2} s ({:.1} s with preparation)",
+                    "{scenario} {work} {}/{} {name}: {:.0}/s in {:.2} s ({:.1} s with preparation)",
                     round + 1,
-                    contender.name,
+                    rounds.count,
                     reading.rate(),
                     reading.seconds,
                     started.elapsed().as_secs_f64()
                 );
-                readings.push(reading);
+                entrant.seen.push(reading);
             }
         }
-        let readings = contenders.into_iter().zip(seen);
+        let readings = entrants.into_iter().map(|entrant| Readings {
+            name: contenders[entrant.contender].name.clone(),
+            role: entrant.role,
+            rounds: entrant.seen,
+        });
         Ok(Trial {
             scenario: scenario.into(),
             work: work.into(),
             row_bytes: 0.0,
-            contenders: readings
-                .map(|(contender, rounds)| Readings {
-                    name: contender.name,
-                    role: contender.role,
-                    rounds,
-                })
-                .collect(),
+            contenders: readings.collect(),
         })
     }
 
@@ -140,10 +189,18 @@ impl Trial {
         self
     }
 
-    /// The contender of this name.
+    /// The contender of this name; of our program, that of this tree.
     #[must_use]
     pub fn contender(&self, name: &str) -> Option<&Readings> {
-        self.contenders.iter().find(|own| own.name == name)
+        let named = self.contenders.iter().filter(|own| own.name == name);
+        named.into_iter().find(|own| own.role != Role::Before)
+    }
+
+    /// Ours, each with what it was before.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Readings, &Readings)> {
+        let before = self.contenders.iter();
+        let before = before.filter(|own| own.role == Role::Before);
+        before.filter_map(|before| Some((self.contender(&before.name)?, before)))
     }
 
     /// The ceilings.
@@ -155,6 +212,12 @@ impl Trial {
 }
 
 impl Readings {
+    /// Its name, by which it also differs from what it was before.
+    #[must_use]
+    pub fn label(&self) -> String {
+        labelled(&self.name, self.role)
+    }
+
     /// A figure of every round: its median and how far they lay apart.
     pub fn median(&self, of: impl Fn(&Reading) -> f64) -> Median {
         Median::of(self.rounds.iter().map(of).collect())
@@ -169,6 +232,13 @@ impl Readings {
                 .map(|(own, other)| own.rate() / other.rate())
                 .collect(),
         )
+    }
+}
+
+fn labelled(name: &str, role: Role) -> String {
+    match role {
+        Role::Before => format!("{name}, before"),
+        Role::Ours | Role::Ceiling | Role::Peer => name.into(),
     }
 }
 
@@ -215,18 +285,29 @@ mod tests {
         }
     }
 
+    fn rounds(count: usize, before: Option<&str>) -> Rounds {
+        let build = |commit| Build::of_commit(commit, "program".into());
+        Rounds {
+            count,
+            builds: Builds {
+                own: build("now"),
+                before: before.map(build),
+            },
+        }
+    }
+
     #[test]
     fn everybody_runs_in_every_round_and_another_begins() {
         let order = std::cell::RefCell::new(String::new());
         let contender = |name: &'static str, seconds: f64| {
             let order = &order;
-            Contender::ours(name, move || {
+            Contender::ours(name, move |_| {
                 order.borrow_mut().push_str(name);
                 Ok(reading(seconds))
             })
         };
-        let trial =
-            Trial::hold("s", "w", 2, vec![contender("a", 1.0), contender("b", 2.0)]).unwrap();
+        let contenders = vec![contender("a", 1.0), contender("b", 2.0)];
+        let trial = Trial::hold("s", "w", &rounds(2, None), contenders).unwrap();
         assert_eq!(*order.borrow(), "abba");
         let (a, b) = (trial.contender("a").unwrap(), trial.contender("b").unwrap());
         assert_eq!(b.ratio(a).value, 0.5);
@@ -235,8 +316,27 @@ mod tests {
     #[test]
     fn a_failure_ends_the_trial_and_names_who_failed() {
         let contenders = vec![Contender::ceiling("a", || Err("no".into()))];
-        let why = Trial::hold("drain", "events", 1, contenders).unwrap_err();
+        let why = Trial::hold("drain", "events", &rounds(1, None), contenders).unwrap_err();
         assert_eq!(why, "drain, events, a: no");
+    }
+
+    #[test]
+    fn two_builds_take_turns_and_nobody_else_runs() {
+        let order = std::cell::RefCell::new(Vec::new());
+        let ceiling = Contender::ceiling("framing", || Err("it need not run".into()));
+        let ours = Contender::ours("log", |build| {
+            let commit = build.commit().unwrap_or_default();
+            order.borrow_mut().push(commit.to_owned());
+            Ok(reading(if commit == "now" { 1.0 } else { 3.0 }))
+        });
+        let rounds = rounds(2, Some("then"));
+        let trial = Trial::hold("drain", "events", &rounds, vec![ceiling, ours]).unwrap();
+        let [(now, before)] = trial.pairs().collect::<Vec<_>>()[..] else {
+            panic!("one pair")
+        };
+        assert_eq!(now.ratio(before).value, 3.0);
+        assert_eq!(before.label(), "log, before");
+        assert_eq!(order.into_inner(), ["now", "then", "then", "now"]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What a run came to: for a person as tables and a chart, for a program as JSON.
 
-mod bars;
-mod chart;
 mod table;
+mod bars;
+mod comparison;
+mod chart;
 
 use std::io::Write;
 use std::path::Path;
@@ -15,6 +16,8 @@ use super::size::Size;
 use super::trial::Trial;
 use super::{Result, postgres};
 
+use comparison::Compared;
+
 /// Everything of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -23,8 +26,12 @@ pub struct Report {
     postgres_settings: String,
     /// Whom else we measured.
     peers: String,
+    /// The commit that ours is held against.
+    before: Option<String>,
     size: Size,
     trials: Vec<Trial>,
+    /// Both builds beside each other, figure by figure.
+    compared: Vec<Compared>,
 }
 
 impl Report {
@@ -34,6 +41,7 @@ impl Report {
         machine: Machine,
         postgres: String,
         peers: String,
+        before: Option<String>,
         size: Size,
         trials: Vec<Trial>,
     ) -> Report {
@@ -42,6 +50,8 @@ impl Report {
             postgres,
             postgres_settings: postgres::settings(),
             peers,
+            before,
+            compared: comparison::compare(&trials),
             size,
             trials,
         }
@@ -50,12 +60,19 @@ impl Report {
     /// Prints the tables, and writes what was asked for.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or our program is worse than what it is held against.
     pub fn publish(&self, arguments: &Arguments) -> Result<()> {
         let tables = table::all(&self.trials);
         let bars = bars::table(&self.trials);
+        let last = match &self.before {
+            None => format!("### Bars\n\n{bars}"),
+            Some(commit) => {
+                let compared = comparison::table(&self.compared);
+                format!("### Against {commit}\n\n{compared}")
+            }
+        };
         let text = format!(
-            "{}; peers: {}\n{tables}\n### Bars\n\n{bars}",
+            "{}; peers: {}\n{tables}\n{last}",
             self.heading(),
             self.peers
         );
@@ -68,7 +85,10 @@ impl Report {
         if arguments.write {
             self.record(&bars, &tables)?;
         }
-        Ok(())
+        match self.before {
+            None => Ok(()),
+            Some(_) => comparison::judge(&self.compared),
+        }
     }
 
     /// Writes what the repository shows: `bench/RESULTS.md` and the chart.

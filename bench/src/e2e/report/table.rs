@@ -42,7 +42,7 @@ fn row(trial: &Trial, own: &Readings) -> [String; 10] {
         figure => format!("{figure:.2}"),
     };
     [
-        own.name.clone(),
+        own.label(),
         format!("{:.0}", rate.value),
         format!("{:.0} %", rate.spread * 100.0),
         mb(rate.value * trial.row_bytes),
@@ -83,10 +83,11 @@ fn more(own: &Readings) -> Option<String> {
         format!("{name} {:.3}", median.value)
     });
     let figures: Vec<String> = figures.collect();
-    (!figures.is_empty()).then(|| format!("\n{}: {}\n", own.name, figures.join(", ")))
+    (!figures.is_empty()).then(|| format!("\n{}: {}\n", own.label(), figures.join(", ")))
 }
 
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+/// A table whose columns are as wide as their widest cell; the first row is its head.
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let line = |row: &[String; N]| {

@@ -6,14 +6,14 @@ use crate::e2e::Result;
 use crate::e2e::backlog::{Backlog, Way};
 use crate::e2e::data::Data;
 use crate::e2e::program::Sink;
-use crate::e2e::trial::{Contender, Trial};
+use crate::e2e::trial::{Contender, Rounds, Trial};
 use crate::e2e::work::Work;
 
 /// What the name of a contender says who reads in batches where there is much, as the program does by itself.
 const CATCH_UP: &str = ", catch-up";
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
-    let size = bench.size;
+    let (size, rounds) = (bench.size, bench.rounds.clone());
     let trials = Data::ALL.into_iter().map(|data| {
         let (backlog, peers) = bench.backlog(Work::bulk(data, size.rows))?;
         let mut contenders = all(backlog);
@@ -29,13 +29,13 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
             .extend(peers.map(|peers| {
                 Contender::peer("wal2json, pyarrow", move || backlog.drain_by(peers))
             }));
-        held("drain", backlog, size.rounds, contenders)
+        held("drain", backlog, &rounds, contenders)
     });
     trials.collect()
 }
 
 /// The whole way of another backlog.
-pub(super) fn whole(scenario: &str, backlog: &Backlog, rounds: usize) -> Result<Trial> {
+pub(super) fn whole(scenario: &str, backlog: &Backlog, rounds: &Rounds) -> Result<Trial> {
     held(scenario, backlog, rounds, all(backlog))
 }
 
@@ -58,16 +58,16 @@ fn all(backlog: &Backlog) -> Vec<Contender<'_>> {
 
 /// Our program on the way into a sink, or to the log alone.
 fn ours<'a>(backlog: &'a Backlog, name: &str, way: Way, sink: Option<Sink>) -> Contender<'a> {
-    Contender::ours(name, move || match sink {
-        Some(sink) => backlog.drain(sink, way),
-        None => backlog.drain_to_log(way),
+    Contender::ours(name, move |build| match sink {
+        Some(sink) => backlog.drain(build, sink, way),
+        None => backlog.drain_to_log(build, way),
     })
 }
 
 fn held(
     scenario: &str,
     backlog: &Backlog,
-    rounds: usize,
+    rounds: &Rounds,
     contenders: Vec<Contender<'_>>,
 ) -> Result<Trial> {
     let trial = Trial::hold(scenario, &backlog.work.name, rounds, contenders)?;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use super::{Bench, empty};
+use crate::e2e::build::Build;
 use crate::e2e::client::Load;
 use crate::e2e::meter::Running;
 use crate::e2e::program::{PATIENCE, Program};
@@ -28,9 +29,11 @@ fn one(bench: &Bench, work: &str, load: &Load) -> Result<Trial> {
     let folder = bench.empty("http")?;
     let contenders = vec![
         Contender::ceiling("bare axum", || ask_bare(load)),
-        Contender::ours("blacksmith", || ask_ours(&empty(folder.clone())?, load)),
+        Contender::ours("blacksmith", |build| {
+            ask_ours(build, &empty(folder.clone())?, load)
+        }),
     ];
-    let trial = Trial::hold("http", work, bench.size.rounds, contenders)?;
+    let trial = Trial::hold("http", work, &bench.rounds, contenders)?;
     Ok(trial.of_row_bytes(load.body.len() as f64 / load.events as f64))
 }
 
@@ -45,7 +48,7 @@ fn ask_bare(load: &Load) -> Result<Reading> {
     ask(load, &address, child::start(&[bare::COMMAND, &address])?)
 }
 
-fn ask_ours(folder: &Path, load: &Load) -> Result<Reading> {
+fn ask_ours(build: &Build, folder: &Path, load: &Load) -> Result<Reading> {
     let address = free_address()?;
     let configuration = format!(
         "[gateway]\naddress = \"{address}\"\n[sources.web]\ndriver = \"http\"\n\
@@ -54,9 +57,9 @@ fn ask_ours(folder: &Path, load: &Load) -> Result<Reading> {
          [destinations.sink]\ndriver = \"blackhole\"\nschedule = {{ realtime = true }}\n\
          [[flows]]\nfrom = \"web\"\nto = \"sink\"\n"
     );
-    let program = Program::configured(folder, &configuration, "")?;
+    let program = Program::configured(build, folder, &configuration, "")?;
     let reading = ask(load, &address, program.start(&["run"])?);
-    reading.map_err(|why| format!("{why}\n{}", program.said_last()))
+    reading.map_err(|why| program.explain(&why))
 }
 
 /// Asks a server that is starting, and ends it.

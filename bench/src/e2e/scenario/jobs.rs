@@ -26,10 +26,10 @@ fn one(bench: &Bench, bulk: u64, work: &str) -> Result<Trial> {
         Contender::ceiling("write and sync", || {
             child::measure(&[WRITE, words::word(&fresh()?)?, &events, &each])
         }),
-        Contender::ours("jobs", || {
+        Contender::ours("jobs", |_| {
             child::measure(&[COMMAND, words::word(&fresh()?)?, &events, &bulk])
         }),
     ];
-    let trial = Trial::hold("jobs", work, bench.size.rounds, contenders)?;
+    let trial = Trial::hold("jobs", work, &bench.rounds, contenders)?;
     Ok(trial.of_row_bytes(EVENT_BYTES as f64))
 }

@@ -17,13 +17,13 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
         Contender::ceiling("write and sync", || {
             child::measure(&[WRITE, words::word(&fresh()?)?, &many, &each])
         }),
-        Contender::ours("64 producers", || {
+        Contender::ours("64 producers", |_| {
             child::measure(&[APPEND, words::word(&fresh()?)?, &many])
         }),
-        Contender::ours("one by one", || {
+        Contender::ours("one by one", |_| {
             child::measure(&[ONE_BY_ONE, words::word(&fresh()?)?, &few])
         }),
     ];
-    let trial = Trial::hold("log", "append", bench.size.rounds, contenders)?;
+    let trial = Trial::hold("log", "append", &bench.rounds, contenders)?;
     Ok(vec![trial.of_row_bytes(EVENT_BYTES as f64)])
 }

@@ -15,14 +15,15 @@ use blacksmith_tests::server::Server;
 
 use super::arguments::Arguments;
 use super::backlog::Backlog;
+use super::build::{Build, Builds};
 use super::folder::{self, Folder};
 use super::machine::Machine;
 use super::peers::{self, Peers};
 use super::report::Report;
 use super::size::Size;
-use super::trial::Trial;
+use super::trial::{Rounds, Trial};
 use super::work::Work;
-use super::{Result, postgres, stop};
+use super::{Result, before, postgres, stop};
 
 /// What scenarios share: the server, the folder, and backlogs that several of them drain.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ struct Bench {
     server: Server,
     folder: Folder,
     size: Size,
+    rounds: Rounds,
 }
 
 /// Runs the scenarios that were asked for.
@@ -42,6 +44,12 @@ struct Bench {
 pub fn measure(arguments: &Arguments) -> Result<Report> {
     let machine = Machine::look();
     let folder = Folder::take()?;
+    let rounds = Rounds {
+        count: arguments.size.rounds,
+        builds: builds(&folder, arguments)?,
+    };
+    let before = rounds.builds.before.as_ref().and_then(Build::commit);
+    let before = before.map(str::to_owned);
     eprintln!("starting a private Postgres");
     let server = postgres::start();
     let peers = arguments
@@ -54,6 +62,7 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
         server,
         folder,
         size: arguments.size,
+        rounds,
     };
     let mut trials = Vec::new();
     for name in &arguments.scenarios {
@@ -62,7 +71,20 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     }
     let version = bench.server.full_version().to_owned();
     let peers = bench.peers.as_ref().map_or("none".into(), Peers::versions);
-    Ok(Report::new(machine, version, peers, arguments.size, trials))
+    let size = arguments.size;
+    Ok(Report::new(machine, version, peers, before, size, trials))
+}
+
+/// The program of this tree, and of the revision that it is to be held against: built now.
+fn builds(folder: &Folder, arguments: &Arguments) -> Result<Builds> {
+    let before = arguments.against.as_ref().map(|revision| {
+        let home = folder.kept("before");
+        before::build(&home, revision)
+    });
+    Ok(Builds {
+        own: Build::of_this_tree()?,
+        before: before.transpose()?,
+    })
 }
 
 impl Bench {
@@ -90,7 +112,7 @@ impl Bench {
     /// A backlog that no other scenario drains, and the whole way of it.
     fn whole(&self, name: &str, work: Work) -> Result<Vec<Trial>> {
         let backlog = self.write(work)?;
-        Ok(vec![drain::whole(name, &backlog, self.size.rounds)?])
+        Ok(vec![drain::whole(name, &backlog, &self.rounds)?])
     }
 
     /// The backlog of this work, made now unless an earlier scenario needed it.
@@ -116,7 +138,8 @@ impl Bench {
             work.name, work.changes
         );
         let peer = self.peers.as_ref().map(|_| peers::PLUGIN);
-        Backlog::prepare(&self.server, self.folder.path(), work, peer)
+        let folder = self.folder.path();
+        Backlog::prepare(&self.server, folder, work, &self.rounds.builds, peer)
     }
 
     /// An empty folder of this name.

@@ -15,9 +15,9 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let folder = bench.empty("restart")?;
     let folder = words::word(&folder)?;
     child::run(&[FILL, folder, &gib.to_string(), &rows.to_string()])?;
-    let contenders = vec![Contender::ours("open", || child::measure(&[OPEN, folder]))];
+    let contenders = vec![Contender::ours("open", |_| child::measure(&[OPEN, folder]))];
     let work = format!("{gib:.1} GiB, {rows} live jobs");
-    let trial = Trial::hold("restart", &work, bench.size.rounds, contenders);
+    let trial = Trial::hold("restart", &work, &bench.rounds, contenders);
     crate::e2e::folder::remove(folder.as_ref())?;
     Ok(vec![trial?])
 }

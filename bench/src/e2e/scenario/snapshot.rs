@@ -6,6 +6,7 @@ use std::time::Instant;
 use blacksmith_tests::db::Db;
 
 use super::Bench;
+use crate::e2e::build::Build;
 use crate::e2e::data::Data;
 use crate::e2e::lake::expect_rows;
 use crate::e2e::meter::{self, Ended, Running, Usage};
@@ -29,10 +30,11 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
             Contender::ceiling("copy by server", || table.copy_by_server()),
         ];
         let table = &table;
-        contenders.extend(
-            Sink::ALL.map(|sink| Contender::ours(sink.name(), move || table.snapshot(sink))),
-        );
-        let trial = Trial::hold("snapshot", data.name(), bench.size.rounds, contenders)?;
+        contenders
+            .extend(Sink::ALL.map(|sink| {
+                Contender::ours(sink.name(), move |build| table.snapshot(build, sink))
+            }));
+        let trial = Trial::hold("snapshot", data.name(), &bench.rounds, contenders)?;
         Ok(trial.of_row_bytes(table.row_bytes))
     });
     trials.collect()
@@ -137,8 +139,8 @@ impl Table {
         meter::server_cpu_seconds(self.db.server().pid())
     }
 
-    /// Our program, with a store and a slot that are new.
-    fn snapshot(&self, sink: Sink) -> Result<Reading> {
+    /// Our program of this build, with a store and a slot that are new.
+    fn snapshot(&self, build: &Build, sink: Sink) -> Result<Reading> {
         folder::remove(&self.folder)?;
         let slot = format!("{}_{}", self.db.name(), sink.name());
         let what = Following {
@@ -148,7 +150,7 @@ impl Table {
             copied: true,
             age: AGE,
         };
-        let program = Program::following(&self.folder, &what)?;
+        let program = Program::following(build, &self.folder, &what)?;
         ceiling::settle_disk();
         let before = self.server_cpu_seconds();
         let ended = program.catch_up(&[])?;

@@ -16,6 +16,7 @@ use blacksmith_tests::lake::Lake;
 use blacksmith_tests::wait;
 
 use super::Bench;
+use crate::e2e::build::Build;
 use crate::e2e::data::Data;
 use crate::e2e::lake::expect_rows;
 use crate::e2e::meter;
@@ -36,18 +37,18 @@ const REST: Duration = Duration::from_secs(60);
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let trials = RATES.into_iter().map(|rate| {
-        let ours = Contender::ours("parquet", || one(bench, rate));
+        let ours = Contender::ours("parquet", |build| one(bench, build, rate));
         Trial::hold(
             "steady",
             &format!("{rate} rows/s"),
-            bench.size.rounds,
+            &bench.rounds,
             vec![ours],
         )
     });
     trials.collect()
 }
 
-fn one(bench: &Bench, rate: u64) -> Result<Reading> {
+fn one(bench: &Bench, build: &Build, rate: u64) -> Result<Reading> {
     let db = bench.server.database("steady");
     db.execute(&Data::Events.create("events"));
     let folder = bench.empty("steady")?;
@@ -59,12 +60,12 @@ fn one(bench: &Bench, rate: u64) -> Result<Reading> {
         copied: false,
         age: AGE,
     };
-    let program = Program::following(&folder, &what)?;
+    let program = Program::following(build, &folder, &what)?;
     let mut running = program.start(&["run"])?;
     let streams = wait::poll(REST, || {
         program.said().contains("\"streaming\"").then_some(())
     });
-    streams.ok_or_else(|| format!("it does not stream:\n{}", program.said_last()))?;
+    streams.ok_or_else(|| program.explain("it does not stream:"))?;
     let scraper = Scraper::start(&program.store().join("admin.sock"))?;
     let (before, server_before) = (
         running.usage(),
@@ -76,7 +77,7 @@ fn one(bench: &Bench, rate: u64) -> Result<Reading> {
     let loaded = wait::poll(REST, || {
         (Lake::open(&program.lake()).ok()?.rows() >= rows).then_some(())
     });
-    loaded.ok_or_else(|| format!("rows are missing in the lake:\n{}", program.said_last()))?;
+    loaded.ok_or_else(|| program.explain("rows are missing in the lake:"))?;
     let durable = scraper.stop()?;
     let own = running.usage().since(before);
     let server_cpu_seconds = meter::server_cpu_seconds(db.server().pid()) - server_before;

@@ -1,0 +1,318 @@
+//! Two builds beside each other: how each figure of the new one stands to that of the one before, and whether that may be.
+
+use serde::Serialize;
+
+use super::table::aligned;
+use crate::e2e::Result;
+use crate::e2e::reading::Reading;
+use crate::e2e::trial::{Median, Readings, Trial};
+
+/// How much slower it may have become: rows a second of what was before.
+const RATE_LESS_MAX: f64 = 0.10;
+/// How much more processor time a million rows may take.
+const CPU_MORE_MAX: f64 = 0.10;
+/// How much more memory it may hold at its peak.
+const MEMORY_MORE_MAX: f64 = 0.15;
+
+/// What is allowed to a figure, as its ratio new to before.
+#[derive(Debug, Clone, Copy)]
+enum Policy {
+    AtLeast(f64),
+    AtMost(f64),
+    /// Shown only: it depends on more than the program.
+    Shown,
+}
+
+/// A figure of a reading, with its policy.
+struct Figure {
+    name: &'static str,
+    of: fn(&Reading) -> f64,
+    policy: Policy,
+}
+
+/// The figures, judged ones first.
+const FIGURES: [Figure; 6] = [
+    Figure {
+        name: "rows/s",
+        of: Reading::rate,
+        policy: Policy::AtLeast(1.0 - RATE_LESS_MAX),
+    },
+    Figure {
+        name: "CPU s/M",
+        of: Reading::cpu_per_million,
+        policy: Policy::AtMost(1.0 + CPU_MORE_MAX),
+    },
+    Figure {
+        name: "peak RSS MiB",
+        of: |reading| reading.own.rss_peak_bytes as f64 / f64::from(1 << 20),
+        policy: Policy::AtMost(1.0 + MEMORY_MORE_MAX),
+    },
+    Figure {
+        name: "server CPU s/M",
+        of: Reading::server_cpu_per_million,
+        policy: Policy::Shown,
+    },
+    Figure {
+        name: "written MB",
+        of: |reading| reading.own.written_bytes as f64 / 1e6,
+        policy: Policy::Shown,
+    },
+    Figure {
+        name: "lake MB",
+        of: |reading| reading.lake_bytes as f64 / 1e6,
+        policy: Policy::Shown,
+    },
+];
+
+/// One figure of one contender, by both builds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Compared {
+    scenario: String,
+    work: String,
+    contender: String,
+    figure: String,
+    before: f64,
+    now: f64,
+    /// New to before, formed within each round.
+    ratio: Median,
+    verdict: Verdict,
+}
+
+/// How a figure stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// Within its policy.
+    Holds,
+    /// Beyond it.
+    Worse,
+    /// It has none.
+    Shown,
+}
+
+impl Policy {
+    fn judge(self, ratio: f64) -> Verdict {
+        match self {
+            Policy::AtLeast(least) if ratio < least => Verdict::Worse,
+            Policy::AtMost(most) if ratio > most => Verdict::Worse,
+            Policy::AtLeast(_) | Policy::AtMost(_) => Verdict::Holds,
+            Policy::Shown => Verdict::Shown,
+        }
+    }
+}
+
+/// Every figure that both builds have, in the order of the trials.
+pub(super) fn compare(trials: &[Trial]) -> Vec<Compared> {
+    let pairs = trials
+        .iter()
+        .flat_map(|trial| trial.pairs().map(move |pair| (trial, pair)));
+    let figures = pairs.flat_map(|(trial, (now, before))| {
+        let fixed = FIGURES.iter();
+        let fixed = fixed.map(|own| (own.name.to_owned(), Box::new(own.of) as Of, own.policy));
+        let more = now
+            .rounds
+            .first()
+            .into_iter()
+            .flat_map(|own| own.more.keys());
+        let more = more.map(|name| {
+            let of: Of = Box::new(move |own| own.more.get(name).copied().unwrap_or(0.0));
+            (name.clone(), of, Policy::Shown)
+        });
+        let all = fixed.chain(more);
+        all.filter_map(move |(figure, of, policy)| {
+            let ratio = ratio(now, before, &of)?;
+            Some(Compared {
+                scenario: trial.scenario.clone(),
+                work: trial.work.clone(),
+                contender: now.name.clone(),
+                figure,
+                before: before.median(&of).value,
+                now: now.median(&of).value,
+                ratio,
+                verdict: policy.judge(ratio.value),
+            })
+        })
+    });
+    figures.collect()
+}
+
+/// A figure of a reading.
+type Of<'a> = Box<dyn Fn(&Reading) -> f64 + 'a>;
+
+/// New to before, within each round; none where a build does not have the figure.
+fn ratio(now: &Readings, before: &Readings, of: &Of<'_>) -> Option<Median> {
+    let rounds = now.rounds.iter().zip(&before.rounds);
+    let ratios = rounds.map(|(now, before)| (of(now), of(before)));
+    let ratios: Vec<f64> = ratios
+        .filter(|(now, before)| *now > 0.0 && *before > 0.0)
+        .map(|(now, before)| now / before)
+        .collect();
+    (!ratios.is_empty()).then(|| Median::of(ratios))
+}
+
+/// All of it, a line for each figure.
+pub(super) fn table(compared: &[Compared]) -> String {
+    let head = ["figure", "before", "now", "now ÷ before", ""].map(String::from);
+    let rows = compared.iter().map(|own| {
+        [
+            format!(
+                "{} {}, {}: {}",
+                own.scenario, own.work, own.contender, own.figure
+            ),
+            format!("{:.2}", own.before),
+            format!("{:.2}", own.now),
+            format!(
+                "{:.2} (± {:.0} %)",
+                own.ratio.value,
+                own.ratio.spread * 50.0
+            ),
+            match own.verdict {
+                Verdict::Holds => "holds".into(),
+                Verdict::Worse => "**WORSE**".into(),
+                Verdict::Shown => String::new(),
+            },
+        ]
+    });
+    aligned(&[head].into_iter().chain(rows).collect::<Vec<_>>())
+}
+
+/// Passes when nothing is beyond its policy.
+///
+/// # Errors
+/// When something is, or when there was nothing to compare; each figure is named.
+pub(super) fn judge(compared: &[Compared]) -> Result<()> {
+    if compared.is_empty() {
+        return Err("no figure was seen of both builds: nothing was compared".into());
+    }
+    let worse = compared.iter().filter(|own| own.verdict == Verdict::Worse);
+    let worse: Vec<String> = worse.map(Compared::in_words).collect();
+    match worse.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "worse than before, and by more than may be; a busy machine is ruled out by more --rounds:\n{}",
+            worse.join("\n")
+        )),
+    }
+}
+
+impl Compared {
+    fn in_words(&self) -> String {
+        let Compared {
+            scenario,
+            work,
+            contender,
+            figure,
+            ratio,
+            ..
+        } = self;
+        format!(
+            "{scenario} {work}, {contender}: {figure} {:+.0} %",
+            (ratio.value - 1.0) * 100.0
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::e2e::trial::Role;
+
+    /// What one build took, round by round: seconds, seconds of its processor, MiB.
+    fn readings(role: Role, rounds: &[(f64, f64, u64)]) -> Readings {
+        let reading = |(seconds, cpu_seconds, mib): &(f64, f64, u64)| {
+            let mut reading = Reading {
+                rows: 1_000_000,
+                seconds: *seconds,
+                ..Reading::default()
+            };
+            reading.own.cpu_seconds = *cpu_seconds;
+            reading.own.rss_peak_bytes = mib << 20;
+            reading
+        };
+        Readings {
+            name: "parquet".into(),
+            role,
+            rounds: rounds.iter().map(reading).collect(),
+        }
+    }
+
+    fn compared(now: &[(f64, f64, u64)], before: &[(f64, f64, u64)]) -> Vec<Compared> {
+        compare(&[Trial {
+            scenario: "drain".into(),
+            work: "events".into(),
+            row_bytes: 200.0,
+            contenders: vec![readings(Role::Ours, now), readings(Role::Before, before)],
+        }])
+    }
+
+    fn verdicts(compared: &[Compared]) -> Vec<Verdict> {
+        compared.iter().map(|own| own.verdict).collect()
+    }
+
+    #[test]
+    fn each_figure_has_a_policy_of_its_own() {
+        let before = [(10.0, 2.0, 100)];
+        let within = compared(&[(11.0, 2.18, 114)], &before);
+        assert_eq!(verdicts(&within), [Verdict::Holds; 3]);
+        judge(&within).unwrap();
+        let slower = compared(&[(11.2, 2.0, 100)], &before);
+        assert_eq!(slower[0].verdict, Verdict::Worse);
+        let busier = compared(&[(10.0, 2.21, 100)], &before);
+        assert_eq!(busier[1].verdict, Verdict::Worse);
+        let larger = compared(&[(10.0, 2.0, 116)], &before);
+        assert_eq!(larger[2].verdict, Verdict::Worse);
+        let why = judge(&larger).unwrap_err();
+        assert!(
+            why.contains("drain events, parquet: peak RSS MiB +16 %"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn what_became_better_holds() {
+        let better = compared(&[(1.0, 0.2, 10)], &[(10.0, 2.0, 100)]);
+        assert_eq!(verdicts(&better), [Verdict::Holds; 3]);
+    }
+
+    #[test]
+    fn ratios_are_formed_within_a_round_and_one_bad_round_is_borne() {
+        // The machine is three times as slow in the second round, and disturbs the new build alone in the third.
+        let now = [(1.0, 1.0, 100), (3.0, 1.0, 100), (9.0, 1.0, 100)];
+        let before = [(1.0, 1.0, 100), (3.0, 1.0, 100), (1.0, 1.0, 100)];
+        let compared = compared(&now, &before);
+        assert_eq!(compared[0].ratio.value, 1.0);
+        assert_eq!(compared[0].verdict, Verdict::Holds);
+    }
+
+    #[test]
+    fn a_figure_that_one_build_does_not_have_is_not_compared() {
+        let none = compared(&[(1.0, 0.0, 0)], &[(1.0, 1.0, 100)]);
+        assert_eq!(none.len(), 1, "rows/s alone");
+        assert!(judge(&[]).unwrap_err().contains("nothing was compared"));
+    }
+
+    #[test]
+    fn what_else_was_seen_is_shown_and_not_judged() {
+        let slow = |mut own: Readings, ms: f64| {
+            own.rounds[0].more.insert("durable_p99_ms".into(), ms);
+            own
+        };
+        let trial = Trial {
+            scenario: "steady".into(),
+            work: "1000 rows/s".into(),
+            row_bytes: 0.0,
+            contenders: vec![
+                slow(readings(Role::Ours, &[(1.0, 1.0, 100)]), 9.0),
+                slow(readings(Role::Before, &[(1.0, 1.0, 100)]), 3.0),
+            ],
+        };
+        let compared = compare(&[trial]);
+        let last = compared.last().unwrap();
+        assert_eq!(
+            (last.figure.as_str(), last.verdict),
+            ("durable_p99_ms", Verdict::Shown)
+        );
+        assert!(table(&compared).contains("| 3.00 (± 0 %)"));
+        judge(&compared).unwrap();
+    }
+}
