@@ -27,6 +27,7 @@ mod fuzz;
 mod instrument;
 mod step;
 mod tally;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -1,9 +1,11 @@
 //! Running tests, passing on what the runner says, and adding up its summaries at the end.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{ChildStdout, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 
 use super::step::Step;
+use super::watch::{SILENCE_MAX, Watch};
 
 /// What the summaries of several test binaries say together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,11 +42,21 @@ pub(crate) fn run(step: &Step) -> Result<(), String> {
     let child = step.command().stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("cannot run {}: {error}", step.title()))?;
     let mut tally = Tally::default();
-    let output = child.stdout.take().map(BufReader::new);
-    for line in output.into_iter().flat_map(BufRead::lines) {
-        let line = line.map_err(|error| error.to_string())?;
-        tally.add(&line);
-        writeln!(std::io::stdout(), "{line}").map_err(|error| error.to_string())?;
+    let mut watch = Watch::over(child.id());
+    if let Some(output) = child.stdout.take() {
+        let lines = lines(output);
+        loop {
+            match lines.recv_timeout(SILENCE_MAX) {
+                Ok(line) => {
+                    let line = line.map_err(|error| error.to_string())?;
+                    tally.add(&line);
+                    watch.note(&line);
+                    writeln!(std::io::stdout(), "{line}").map_err(|error| error.to_string())?;
+                }
+                Err(RecvTimeoutError::Timeout) => watch.end_the_silent()?,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     let Tally {
@@ -59,6 +71,17 @@ pub(crate) fn run(step: &Step) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("tests failed ({status}): {}", step.title())),
     }
+}
+
+/// The lines of `output`, as they come.
+fn lines(output: ChildStdout) -> Receiver<std::io::Result<String>> {
+    let (to_us, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        BufReader::new(output)
+            .lines()
+            .try_for_each(|line| to_us.send(line))
+    });
+    lines
 }
 
 #[cfg(test)]
