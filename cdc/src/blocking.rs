@@ -5,7 +5,8 @@ use blacksmith_core::error::{Error, Result};
 use crate::connection::Waker;
 
 /// Interrupts the connection when the one who waits has gone.
-struct Interrupt(Waker);
+#[derive(Debug)]
+pub(crate) struct Interrupt(pub(crate) Waker);
 
 impl Drop for Interrupt {
     fn drop(&mut self) {

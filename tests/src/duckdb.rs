@@ -13,10 +13,13 @@ const PACKAGE: &str = "duckdb==2.0.0";
 /// Set to 1 where there is no Python with pip, to leave out what only DuckDB can prove.
 pub const NONE: &str = "BLACKSMITH_NO_DUCKDB";
 
-/// Runs the statements given on stdin; prints the rows of the last as JSON, every value as text.
+/// Runs the statements given on stdin; prints the rows of the last as JSON, every value as text. DuckDB itself would
+/// print how far it is, after two seconds.
 const SCRIPT: &str = "
 import duckdb, json, sys
-rows = duckdb.connect().execute(sys.stdin.read()).fetchall()
+duck = duckdb.connect()
+duck.execute('set enable_progress_bar = false')
+rows = duck.execute(sys.stdin.read()).fetchall()
 print(json.dumps([[None if value is None else str(value) for value in row] for row in rows]))
 ";
 

@@ -43,8 +43,7 @@ impl RelationQuestion {
     /// What the server refused, or a lost connection.
     pub async fn prepare(client: &SqlClient) -> Result<RelationQuestion> {
         let doing = "preparing to ask about tables";
-        let prepared = client.hear(doing, client.client().prepare(COLUMNS)).await?;
-        let statement = prepared.map_err(|error| client.explain(doing, error))?;
+        let statement = client.prepare(doing, COLUMNS).await?;
         Ok(RelationQuestion(statement))
     }
 

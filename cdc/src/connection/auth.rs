@@ -30,18 +30,30 @@ pub(super) struct Session {
     pub(super) key: Option<(i32, i32)>,
 }
 
-/// Logs in for replication and waits until the server is ready.
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Statements.
+    Sql,
+    /// Replication commands and statements.
+    Replication,
+}
+
+/// Logs in and waits until the server is ready.
 pub(super) fn login(
     wire: &mut Wire,
+    purpose: Purpose,
     options: &ConnectOptions,
     deadline: Instant,
 ) -> Result<Session> {
     let mut parameters = vec![
         ("user", options.user.as_str()),
         ("database", options.database.as_str()),
-        ("replication", "database"),
         ("application_name", options.application_name.as_str()),
     ];
+    if purpose == Purpose::Replication {
+        parameters.push(("replication", "database"));
+    }
     parameters.extend(options.options.as_deref().map(|value| ("options", value)));
     parameters.extend_from_slice(PINNED);
     wire.send_with(deadline, |message| {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::channel::Pulled;
 use super::gather::{Front, Gatherer};
+use super::large_memory::LargeMemory;
 use super::lsn::Lsn;
 use super::lump::{Lump, check, to_server_time};
 use super::message::garbled;
@@ -58,7 +59,7 @@ impl CopyBoth {
         CopyBoth {
             wire,
             slot,
-            gatherer: Gatherer::new(),
+            gatherer: Gatherer::new(LargeMemory::default()),
             large: Vec::new(),
         }
     }

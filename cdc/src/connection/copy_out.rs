@@ -1,11 +1,11 @@
-//! A `COPY … TO STDOUT` on a replication connection: its rows in lumps, as they arrive.
+//! A `COPY … TO STDOUT` on a connection of our own: its rows in lumps, as they arrive.
 //!
 //! The server sends one row in each `CopyData` message, and unlike a stream it gathers them into full packets.
 //! Nothing here waits beyond a deadline, and a wait ends early when the connection's [`super::Waker`] is used.
 
 use std::time::{Duration, Instant};
 
-use blacksmith_core::error::Result;
+use blacksmith_core::error::{Error, Result};
 use bytes::Bytes;
 use postgres_protocol::message::frontend;
 
@@ -13,15 +13,17 @@ use super::copy_both::MESSAGE_BYTES_MAX;
 use super::gather::{Front, Gatherer};
 use super::message::{HEADER_BYTES, garbled};
 use super::refusal::{During, ServerError};
-use super::replication::{ANSWER_TIMEOUT, ReplicationConnection};
+use super::sql_connection::{ANSWER_TIMEOUT, SqlConnection};
 use super::wire::ANSWER_BYTES_MAX;
 
-/// A COPY that runs. Unless it is read to its end, its connection cannot be used any more.
+/// A COPY that runs. Unless it is read to its end or refused, its connection cannot be used any more.
 #[derive(Debug)]
 pub struct CopyOut<'a> {
-    connection: &'a mut ReplicationConnection,
+    connection: &'a mut SqlConnection,
     during: During<'a>,
     gatherer: Gatherer,
+    /// Told when the answer is complete.
+    refused: Option<Error>,
 }
 
 /// What [`CopyOut::receive`] has got.
@@ -36,7 +38,7 @@ pub enum Copied<'a> {
     End,
 }
 
-impl ReplicationConnection {
+impl SqlConnection {
     /// Runs `sql`, a `COPY … TO STDOUT`; `during` is for errors.
     ///
     /// # Errors
@@ -46,10 +48,12 @@ impl ReplicationConnection {
         self.wire
             .send_with(deadline, |message| frontend::query(sql, message))?;
         self.wire.limit_bytes = MESSAGE_BYTES_MAX;
+        let gatherer = Gatherer::new(self.large.clone());
         Ok(CopyOut {
             connection: self,
             during,
-            gatherer: Gatherer::new(),
+            gatherer,
+            refused: None,
         })
     }
 }
@@ -65,14 +69,18 @@ impl CopyOut<'_> {
     /// them, then call again.
     ///
     /// # Errors
-    /// What the server refused, or a lost connection. Errors are final.
+    /// What the server refused: the connection can be used again, unless that ended it. Or a lost connection. Errors
+    /// are final.
     pub fn receive(&mut self, deadline: Instant) -> Result<Copied<'_>> {
         let any = |_: &[u8]| Ok(());
         loop {
-            match self
-                .gatherer
-                .next(&mut self.connection.wire, any, deadline)?
-            {
+            let wire = &mut self.connection.wire;
+            let front = match self.gatherer.next(wire, any, deadline) {
+                Ok(front) => front,
+                // Behind an error that ends the session nothing comes.
+                Err(lost) => return Err(self.refused.take().unwrap_or(lost)),
+            };
+            match front {
                 Front::Data(bytes) => {
                     let rest = &self.connection.wire.channel.unread()[..bytes];
                     return Ok(Copied::Rows(CopiedRows { rest }));
@@ -81,7 +89,7 @@ impl CopyOut<'_> {
                 Front::Nothing => return Ok(Copied::Rows(CopiedRows { rest: &[] })),
                 Front::Other(b'Z', _) => {
                     self.connection.wire.limit_bytes = ANSWER_BYTES_MAX;
-                    return Ok(Copied::End);
+                    return self.refused.take().map_or(Ok(Copied::End), Err);
                 }
                 Front::Other(tag, body) => self.control(tag, &body)?,
             }
@@ -89,14 +97,15 @@ impl CopyOut<'_> {
     }
 
     /// Handles a message that is no row.
-    fn control(&self, tag: u8, body: &[u8]) -> Result<()> {
+    fn control(&mut self, tag: u8, body: &[u8]) -> Result<()> {
         let place = &self.connection.wire.place;
         match tag {
-            b'E' => Err(ServerError::read(body)?.into_error(self.during, place)),
+            b'E' => self.refused = Some(ServerError::read(body)?.into_error(self.during, place)),
             // The answer begins; its rows, and the command, are complete; a notice; a setting changed.
-            b'H' | b'c' | b'C' | b'N' | b'S' => Ok(()),
-            _ => Err(garbled("an unknown message in a copy").at(place)),
+            b'H' | b'c' | b'C' | b'N' | b'S' => {}
+            _ => return Err(garbled("an unknown message in a copy").at(place)),
         }
+        Ok(())
     }
 
     /// Gives up: asks the server to cancel the command, for no longer than `patience`.
@@ -109,6 +118,14 @@ impl CopyOut<'_> {
 #[derive(Debug, Clone)]
 pub struct CopiedRows<'a> {
     rest: &'a [u8],
+}
+
+impl CopiedRows<'_> {
+    /// Whether nothing has come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
 }
 
 impl<'a> Iterator for CopiedRows<'a> {

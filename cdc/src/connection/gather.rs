@@ -9,6 +9,7 @@ use blacksmith_core::error::Result;
 use bytes::Bytes;
 
 use super::channel::Pulled;
+use super::large_memory::LargeMemory;
 use super::lump::walk;
 use super::message::HEADER_BYTES;
 use super::network;
@@ -19,6 +20,9 @@ use super::wire::Wire;
 
 /// A lump is handed out when it has this size, even if more waits.
 const LUMP_BYTES_MAX: usize = 1 << 20;
+
+/// How long one wait for memory takes at most: the waker does not end it.
+const MEMORY_WAIT: Duration = Duration::from_millis(50);
 
 /// Looks at the body of a `CopyData` message when it has arrived; of a large one only at its first piece.
 pub(super) type Check = fn(&[u8]) -> Result<()>;
@@ -32,7 +36,7 @@ pub(super) enum Front {
     Large(Vec<Bytes>),
     /// A message of another kind, by its tag, taken out.
     Other(u8, Vec<u8>),
-    /// Nothing came in time, or the waker was used.
+    /// Nothing came in time, a large message has to wait for memory, or the waker was used.
     Nothing,
 }
 
@@ -43,12 +47,15 @@ pub(super) struct Gatherer {
     lent_bytes: usize,
     /// A large message that has begun.
     large: Option<Pieces>,
+    memory: LargeMemory,
     heard_at: Instant,
 }
 
 impl Gatherer {
-    pub(super) fn new() -> Gatherer {
+    /// Large messages are gathered in `memory`.
+    pub(super) fn new(memory: LargeMemory) -> Gatherer {
         Gatherer {
+            memory,
             pace: Pace::default(),
             lent_bytes: 0,
             large: None,
@@ -87,8 +94,9 @@ impl Gatherer {
             if let Some(next) = walked.next.filter(|next| next.tag == b'd')
                 && next.total_bytes - HEADER_BYTES >= LARGE_MESSAGE_BYTES
             {
-                wire.channel.inbox().consume(HEADER_BYTES);
-                self.large = Some(Pieces::new(next.total_bytes - HEADER_BYTES));
+                if !self.begin_large(wire, next.total_bytes - HEADER_BYTES, deadline)? {
+                    return Ok(Front::Nothing);
+                }
                 continue;
             }
             if let Some(next) = walked.next.filter(|next| next.tag != b'd')
@@ -111,6 +119,21 @@ impl Gatherer {
                 }
             }
         }
+    }
+
+    /// Begins a large message, of so many `bytes`, when there is memory for it; whether there was, soon enough.
+    fn begin_large(&mut self, wire: &mut Wire, bytes: usize, deadline: Instant) -> Result<bool> {
+        wire.flush()?;
+        let until = deadline.min(Instant::now() + MEMORY_WAIT);
+        let share = self.memory.take(bytes, until);
+        // It is not the server that says nothing.
+        self.heard_at = Instant::now();
+        let Some(share) = share else {
+            return Ok(false);
+        };
+        wire.channel.inbox().consume(HEADER_BYTES);
+        self.large = Some(Pieces::new(share));
+        Ok(true)
     }
 
     /// Takes what has come of a large message out of the inbox; its body when that was all of it.

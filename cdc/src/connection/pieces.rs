@@ -1,8 +1,12 @@
 //! One message of many MiB on its way: gathered in pieces, so that it is in memory once and in no buffer that has to
 //! grow with it.
 
+use std::sync::Arc;
+
 use blacksmith_core::large::LargeBuffer;
 use bytes::Bytes;
+
+use super::large_memory::Share;
 
 /// A message with a body from this size on comes in pieces.
 pub const LARGE_MESSAGE_BYTES: usize = 8 << 20;
@@ -16,15 +20,29 @@ pub(super) struct Pieces {
     /// A piece, and how much of it is filled.
     open: Option<(LargeBuffer, usize)>,
     missing_bytes: usize,
+    share: Arc<Share>,
+}
+
+/// A piece, and the share that goes with the last of them.
+struct Kept {
+    bytes: Bytes,
+    _share: Arc<Share>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Pieces {
-    /// A body of `bytes`, of which nothing is here.
-    pub(super) fn new(bytes: usize) -> Pieces {
+    /// A body of the size of `share`, of which nothing is here.
+    pub(super) fn new(share: Share) -> Pieces {
         Pieces {
             whole: Vec::new(),
             open: None,
-            missing_bytes: bytes,
+            missing_bytes: share.bytes(),
+            share: Arc::new(share),
         }
     }
 
@@ -44,11 +62,19 @@ impl Pieces {
             self.missing_bytes -= now.len();
             rest = later;
             match filled + now.len() {
-                filled if filled == piece.len() => self.whole.push(piece.freeze()),
+                filled if filled == piece.len() => self.keep(piece),
                 filled => self.open = Some((piece, filled)),
             }
         }
         taken
+    }
+
+    fn keep(&mut self, piece: LargeBuffer) {
+        let kept = Kept {
+            bytes: piece.freeze(),
+            _share: Arc::clone(&self.share),
+        };
+        self.whole.push(Bytes::from_owner(kept));
     }
 
     /// Whether all of it is here.
@@ -63,7 +89,10 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::connection::large_memory::LargeMemory;
 
     #[test]
     fn a_body_is_complete_when_its_last_byte_is_here_and_takes_no_more() {
@@ -71,7 +100,8 @@ mod tests {
             .map(|at| (at % 251) as u8)
             .collect();
         for step in [1 << 19, 3 << 19, 1_000_003, 10 << 20] {
-            let mut pieces = Pieces::new(body.len());
+            let share = LargeMemory::default().take(body.len(), Instant::now());
+            let mut pieces = Pieces::new(share.unwrap());
             let with_next = [body.as_slice(), b"the next message"].concat();
             let mut at = 0;
             while !pieces.are_complete() {

@@ -1,19 +1,17 @@
 //! Replication slots: created, looked at, peeked into, advanced, dropped.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use blacksmith_core::error::{Error, Result};
-use postgres_protocol::message::frontend;
 
 use super::copy_out::CopyOut;
 use super::lsn::Lsn;
 use super::message::{Row, garbled};
 use super::quote::{identifier, literal};
 use super::refusal::{During, Refusal, refusal_of};
-use super::replication::{ANSWER_TIMEOUT, ReplicationConnection};
+use super::replication::ReplicationConnection;
+use super::sql_connection::ANSWER_TIMEOUT;
 use super::stream_options::StreamOptions;
-use super::waker::Waker;
-use super::wire::Wire;
 
 /// A slot to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,15 +59,15 @@ impl ReplicationConnection {
     pub fn create_slot(&mut self, slot: &NewSlot<'_>, timeout: Duration) -> Result<CreatedSlot> {
         check_slot_name(slot.name)?;
         let sql = self.create_slot_sql(slot)?;
-        let rows = match self.run(&sql, During::Slot(slot.name), timeout) {
+        let rows = match self.sql.run(&sql, During::Slot(slot.name), timeout) {
             Err(error) if timed_out(&error) => {
-                self.cancel(self.options.connect_timeout);
+                self.sql.cancel(self.sql.options.connect_timeout);
                 return Err(Error::unavailable(format!(
                     "replication slot {:?} was not created within {} s, because a transaction is still open",
                     slot.name,
                     timeout.as_secs()
                 ))
-                .at(&self.wire.place)
+                .at(self.place())
                 .because(error)
                 .help("end it: SELECT pid, xact_start, query FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY 2"));
             }
@@ -83,27 +81,26 @@ impl ReplicationConnection {
                 snapshot: value(2).map(str::to_owned),
             })
         };
-        created()
-            .ok_or_else(|| garbled("the answer to CREATE_REPLICATION_SLOT").at(&self.wire.place))
+        created().ok_or_else(|| garbled("the answer to CREATE_REPLICATION_SLOT").at(self.place()))
     }
 
     fn create_slot_sql(&self, slot: &NewSlot<'_>) -> Result<String> {
         let name = identifier(slot.name);
         let temporary = if slot.temporary { " TEMPORARY" } else { "" };
-        if slot.failover && !self.version.at_least(17) {
+        if slot.failover && !self.version().at_least(17) {
             return Err(Error::config(format!(
                 "failover slots exist from version 17 on; the server is {}",
-                self.version
+                self.version()
             ))
-            .at(&self.wire.place));
+            .at(self.place()));
         }
-        let snapshot = match (slot.export_snapshot, self.version.at_least(15)) {
+        let snapshot = match (slot.export_snapshot, self.version().at_least(15)) {
             (true, true) => "(SNAPSHOT 'export'",
             (false, true) => "(SNAPSHOT 'nothing'",
             (true, false) => "EXPORT_SNAPSHOT",
             (false, false) => "NOEXPORT_SNAPSHOT",
         };
-        let end = match (self.version.at_least(15), slot.failover) {
+        let end = match (self.version().at_least(15), slot.failover) {
             (true, true) => ", FAILOVER)",
             (true, false) => ")",
             (false, _) => "",
@@ -122,7 +119,7 @@ impl ReplicationConnection {
         check_slot_name(name)?;
         let sql = format!("DROP_REPLICATION_SLOT {}", identifier(name));
         let during = During::Slot(name);
-        match self.run(&sql, during, ANSWER_TIMEOUT) {
+        match self.sql.run(&sql, during, ANSWER_TIMEOUT) {
             Ok(_) => Ok(true),
             Err(error) if refusal_of(&error, during) == Some(Refusal::SlotMissing) => Ok(false),
             Err(error) => Err(error),
@@ -138,7 +135,7 @@ impl ReplicationConnection {
         check_slot_name(name)?;
         let name_literal = literal(name);
         let sql = format!("SELECT pg_catalog.pg_replication_slot_advance({name_literal}, '{to}')");
-        self.run(&sql, During::Slot(name), timeout).map(drop)
+        self.sql.run(&sql, During::Slot(name), timeout).map(drop)
     }
 
     /// Where a slot stands.
@@ -153,7 +150,7 @@ impl ReplicationConnection {
              FROM pg_replication_slots WHERE slot_name = {} AND database IS NOT NULL",
             literal(name)
         );
-        let rows = self.run(&sql, During::Slot(name), ANSWER_TIMEOUT)?;
+        let rows = self.sql.run(&sql, During::Slot(name), ANSWER_TIMEOUT)?;
         let value = |index| rows.first().and_then(|row: &Row| row.get(index));
         let standing = || {
             Some(SlotStanding {
@@ -164,7 +161,7 @@ impl ReplicationConnection {
         };
         standing().ok_or_else(|| {
             Error::unavailable(format!("replication slot {name:?} has no position"))
-                .at(&self.wire.place)
+                .at(self.place())
         })
     }
 
@@ -186,35 +183,15 @@ impl ReplicationConnection {
         check_slot_name(name)?;
         let kib = memory_bytes / 1024;
         let during = During::Slot(name);
-        self.run(&format!("SET work_mem = {kib}"), during, ANSWER_TIMEOUT)?;
+        self.sql
+            .run(&format!("SET work_mem = {kib}"), during, ANSWER_TIMEOUT)?;
         let sql = format!(
             "COPY (SELECT data FROM pg_logical_slot_peek_binary_changes({}, '{upto}', {rows_max}, {})) \
              TO STDOUT (FORMAT binary)",
             literal(name),
             options.arguments()
         );
-        self.copy_out(&sql, during)
-    }
-
-    /// Asks the server, over a second connection and for no longer than `patience`, to cancel what this one is
-    /// doing. Best effort: the session ends anyway when its socket is closed, only later.
-    pub(super) fn cancel(&self, patience: Duration) {
-        let Some((process, secret)) = self.key else {
-            return;
-        };
-        let deadline = Instant::now() + patience;
-        let asked = Waker::new()
-            .and_then(|waker| Wire::open(&self.options, &self.host, waker, deadline))
-            .and_then(|mut wire| {
-                wire.send_with(deadline, |message| {
-                    frontend::cancel_request(process, secret, message);
-                    Ok(())
-                })?;
-                wire.next(deadline).map(drop) // the server closes when it has passed the request on
-            });
-        if let Err(error) = asked {
-            tracing::debug!(error = %error.report(), "cancel request");
-        }
+        self.sql.copy_out(&sql, during)
     }
 }
 

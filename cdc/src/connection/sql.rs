@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use blacksmith_core::error::{Error, Result};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, ToStatement, config};
+use tokio_postgres::{Config, Statement, ToStatement, config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::network;
@@ -15,8 +15,8 @@ use super::options::{
     ChannelBinding, ConnectOptions, Host, SslMode, SslNegotiation, TargetSession,
 };
 use super::refusal::{During, ServerError};
-use super::replication::too_old;
 use super::session::{AS_STORED, as_options, knows_no_encoding};
+use super::sql_connection::too_old;
 use super::tls;
 use super::version::ServerVersion;
 
@@ -94,13 +94,6 @@ impl SqlClient {
         })
     }
 
-    /// The client library's own client, for copies; [`SqlClient::explain`] turns its errors into ours, and
-    /// [`SqlClient::hear`] waits for it.
-    #[must_use]
-    pub fn client(&self) -> &tokio_postgres::Client {
-        &self.client
-    }
-
     /// The server's version.
     #[must_use]
     pub fn version(&self) -> ServerVersion {
@@ -127,6 +120,15 @@ impl SqlClient {
         rows.map_err(|error| self.explain(doing, error))
     }
 
+    /// Prepares a statement that will be asked often.
+    ///
+    /// # Errors
+    /// As [`SqlClient::query`].
+    pub async fn prepare(&self, doing: &str, sql: &str) -> Result<Statement> {
+        let prepared = self.hear(doing, self.client.prepare(sql)).await?;
+        prepared.map_err(|error| self.explain(doing, error))
+    }
+
     /// Runs statements that return nothing. Names and values in them must be quoted by [`super::quote`].
     ///
     /// # Errors
@@ -141,7 +143,7 @@ impl SqlClient {
     ///
     /// # Errors
     /// [`blacksmith_core::error::Kind::Unavailable`] when it does not come in time.
-    pub async fn hear<T>(&self, doing: &str, answer: impl Future<Output = T>) -> Result<T> {
+    async fn hear<T>(&self, doing: &str, answer: impl Future<Output = T>) -> Result<T> {
         let heard = tokio::time::timeout(self.silence_max, answer).await;
         heard.map_err(|_| {
             let (token, tls) = (self.client.cancel_token(), self.tls.clone());
@@ -156,8 +158,7 @@ impl SqlClient {
     }
 
     /// An error of the client library in our words.
-    #[must_use]
-    pub fn explain(&self, doing: &str, error: tokio_postgres::Error) -> Error {
+    fn explain(&self, doing: &str, error: tokio_postgres::Error) -> Error {
         failure(error, During::Doing(doing), &self.place)
     }
 }

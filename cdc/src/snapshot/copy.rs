@@ -1,29 +1,23 @@
 //! One range: `COPY … TO STDOUT` into the store, whole or not at all.
 
-use std::pin::pin;
-
 use blacksmith_core::door::{Door, Staging};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::{Commit, Draft, Excluded, FormatId, Refusal, StateChange, Tally};
 use blacksmith_core::{failpoint, planted};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
 
 use super::plan::Task;
-use crate::body::Body;
-use crate::connection::{LARGE_MESSAGE_BYTES, SqlClient, server_error};
+use super::reader::{CHUNK_BYTES, Chunk, Reader};
+use crate::connection::{Row, server_error};
 use crate::envelope::{Envelope, Moment};
-use crate::protocol::{CopyFormat, CopyRows};
+use crate::protocol::CopyFormat;
 use crate::state;
-
-/// A chunk is handed to the store at this size; a range that is smaller is one block.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// Copies ranges over one connection.
 #[derive(Debug)]
 pub(super) struct Copier<'a> {
     pub(super) door: &'a Door,
-    pub(super) client: &'a SqlClient,
+    pub(super) reader: &'a Reader,
     pub(super) moment: Moment,
 }
 
@@ -46,12 +40,12 @@ fn is_changed(error: &Error) -> bool {
 }
 
 /// Rows on their way.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Rows {
-    body: Body,
-    count: u32,
     total: u64,
     staging: Option<Staging>,
+    /// What is not staged, because little came or little was left.
+    last: Chunk,
 }
 
 impl Copier<'_> {
@@ -62,14 +56,11 @@ impl Copier<'_> {
     pub(super) async fn copy(&self, task: &Task) -> Result<Copied> {
         planted!(RangeNotedFirst, self.note(task).await?);
         // So that a refused statement does not end the transaction, and with it the snapshot.
-        self.client
-            .execute("copying a table", "savepoint range")
-            .await?;
+        self.run("savepoint range".to_owned()).await?;
         let rows = match self.read(task).await {
             Ok(rows) => rows,
             Err(error) if is_changed(&error) => {
-                let sql = "rollback to savepoint range";
-                self.client.execute("copying a table", sql).await?;
+                self.run("rollback to savepoint range".to_owned()).await?;
                 return Ok(Copied::Changed);
             }
             Err(error) => return Err(error),
@@ -84,34 +75,19 @@ impl Copier<'_> {
         Ok(Copied::Rows(total))
     }
 
+    async fn run(&self, sql: String) -> Result<Vec<Row>> {
+        self.reader.run("copying a table", sql).await
+    }
+
     /// Reads the rows; what is large is staged meanwhile.
     async fn read(&self, task: &Task) -> Result<Rows> {
-        let explain = |error| self.client.explain("copying a table", error);
-        let doing = "copying a table";
-        let copied = self.client.client().copy_out(task.sql.as_str());
-        let mut copied = pin!(self.client.hear(doing, copied).await?.map_err(explain)?);
+        let mut chunks = self.reader.copy(task.format, task.sql.clone()).await?;
         let mut rows = Rows::default();
-        loop {
-            // What is there is taken without a timer.
-            let next = match copied.next().now_or_never() {
-                Some(next) => next,
-                None => self.client.hear(doing, copied.next()).await?,
-            };
-            let Some(payload) = next else { break };
-            let payload = payload.map_err(explain)?;
-            let count = CopyRows::count(task.format, &payload).map_err(|error| {
-                Error::unavailable("the server sent a copy that cannot be read").because(error)
-            })?;
-            if count > 0 {
-                match payload.len() >= LARGE_MESSAGE_BYTES {
-                    true => rows.body.push_large(&[payload]),
-                    false => rows.body.push(&payload),
-                }
-                rows.count += count;
-                rows.total += u64::from(count);
-            }
-            if rows.body.len() >= CHUNK_BYTES {
-                self.stage(task, &mut rows).await?;
+        while let Some(chunk) = chunks.next().await? {
+            rows.total += u64::from(chunk.rows);
+            match chunk.body.len() >= CHUNK_BYTES {
+                true => self.stage(task, &mut rows.staging, chunk).await?,
+                false => rows.last = chunk,
             }
         }
         Ok(rows)
@@ -120,30 +96,24 @@ impl Copier<'_> {
     /// Whether the pages that were copied are not those of the snapshot. Asked behind the copy,
     /// whose lock keeps everybody from writing the table anew until our transaction ends.
     async fn is_rewritten(&self, task: &Task) -> Result<bool> {
-        let sql = "select pg_relation_filenode($1::oid)";
-        let rows = self
-            .client
-            .query("looking at the pages of a table", sql, &[&task.relation])
-            .await?;
-        let now: Option<u32> = rows.first().and_then(|row| row.get(0));
-        Ok(now != Some(task.filenode))
+        let sql = format!("select pg_relation_filenode({}::oid)", task.relation);
+        let rows = self.run(sql).await?;
+        let now = rows.first().and_then(|row| row.get(0));
+        Ok(now.and_then(|now| now.parse().ok()) != Some(task.filenode))
     }
 
-    async fn stage(&self, task: &Task, rows: &mut Rows) -> Result<()> {
-        if rows.count == 0 {
-            return Ok(());
-        }
-        let staging = match &mut rows.staging {
+    async fn stage(
+        &self,
+        task: &Task,
+        staging: &mut Option<Staging>,
+        mut chunk: Chunk,
+    ) -> Result<()> {
+        let staging = match staging {
             Some(staging) => staging,
             none => none.insert(self.door.stage()?),
         };
-        let tally = [Tally {
-            schema: task.schema,
-            group: 0,
-            count: rows.count,
-        }];
-        let mut body = rows.body.take();
-        rows.count = 0;
+        let tally = [tally(task, chunk.rows)];
+        let mut body = chunk.body.take();
         while let Err(refusal) = staging.push(&tally, body) {
             body = self.wait(refusal).await?;
         }
@@ -152,12 +122,13 @@ impl Copier<'_> {
 
     /// The rows become visible together with the note that the range is done.
     async fn finish(&self, task: &Task, mut rows: Rows) -> Result<()> {
-        if rows.staging.is_some() {
-            self.stage(task, &mut rows).await?;
+        if rows.staging.is_some() && rows.last.rows > 0 {
+            let last = std::mem::take(&mut rows.last);
+            self.stage(task, &mut rows.staging, last).await?;
         }
         match rows.staging.take() {
             Some(staging) => self.commit(task, staging).await,
-            None => self.append(task, rows).await,
+            None => self.append(task, rows.last).await,
         }
     }
 
@@ -176,20 +147,16 @@ impl Copier<'_> {
         Ok(())
     }
 
-    async fn append(&self, task: &Task, mut rows: Rows) -> Result<()> {
-        if rows.count == 0 {
+    async fn append(&self, task: &Task, mut chunk: Chunk) -> Result<()> {
+        if chunk.rows == 0 {
             return self.note(task).await;
         }
         let mut draft = Draft {
             format: format(task.format),
             received_at: self.door.now(),
-            tally: vec![Tally {
-                schema: task.schema,
-                group: 0,
-                count: rows.count,
-            }],
+            tally: vec![tally(task, chunk.rows)],
             envelope: self.envelope(),
-            body: rows.body.take_whole(),
+            body: chunk.body.take_whole(),
             state: done(task),
         };
         while let Err(refusal) = self.door.append(draft) {
@@ -223,6 +190,14 @@ impl Copier<'_> {
             moment: Some(self.moment),
         }
         .encode()
+    }
+}
+
+fn tally(task: &Task, count: u32) -> Tally {
+    Tally {
+        schema: task.schema,
+        group: 0,
+        count,
     }
 }
 

@@ -17,6 +17,7 @@
 mod copy;
 mod cut;
 mod plan;
+mod reader;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +35,7 @@ use crate::blocking::blocking;
 use crate::catalog::{Identity, TableInfo, load_published_tables, load_types};
 use crate::changes::append;
 use crate::connection::{
-    ConnectOptions, CreatedSlot, NewSlot, ReplicationConnection, SqlClient, quote,
+    ConnectOptions, CreatedSlot, LargeMemory, NewSlot, ReplicationConnection, SqlClient, quote,
 };
 use crate::envelope::{Envelope, Moment};
 use crate::slot::verify_server;
@@ -44,9 +45,13 @@ use crate::tables::Tables;
 use copy::{Copied, Copier};
 use cut::Cut;
 use plan::{Plan, Task};
+use reader::Reader;
 
 /// How long a slot may take to be created: the server first waits for the transactions that run.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What is being done, in errors.
+const IMPORTING: &str = "importing the snapshot";
 
 /// A snapshot that is held open for others to import.
 #[derive(Debug)]
@@ -106,15 +111,26 @@ impl Wave {
         .await
     }
 
-    /// A connection that sees what the snapshot sees.
-    async fn import(&self, options: &ConnectOptions) -> Result<SqlClient> {
+    /// A connection that asks what the snapshot sees.
+    async fn client(&self, options: &ConnectOptions) -> Result<SqlClient> {
         let client = SqlClient::connect(options).await?;
-        let sql = format!(
+        client.execute(IMPORTING, &self.import()).await?;
+        Ok(client)
+    }
+
+    /// A connection that copies what the snapshot sees.
+    async fn reader(&self, options: &ConnectOptions, large: &LargeMemory) -> Result<Reader> {
+        let reader = Reader::open(options, large.clone()).await?;
+        reader.run(IMPORTING, self.import()).await?;
+        Ok(reader)
+    }
+
+    /// What a connection has to run first.
+    fn import(&self) -> String {
+        format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
             quote::literal(&self.name)
-        );
-        client.execute("importing the snapshot", &sql).await?;
-        Ok(client)
+        )
     }
 
     /// What it sees.
@@ -189,7 +205,7 @@ impl Snapshots {
         wave: &Wave,
         wanted: impl Fn(&TableInfo) -> bool,
     ) -> Result<Described> {
-        let client = wave.import(&self.options).await?;
+        let client = wave.client(&self.options).await?;
         let sees = Wave::sees(&client).await?;
         let tables = load_published_tables(&client, &self.publication).await?;
         let tables: Vec<_> = tables.into_iter().filter(|table| wanted(table)).collect();
@@ -351,12 +367,13 @@ impl Snapshots {
         let workers = self.workers.clamp(1, queue.len());
         let queue = Arc::new(Mutex::new(queue));
         let left = Arc::new(Mutex::new(left));
+        let large = LargeMemory::default();
         let mut running = JoinSet::new();
         for _ in 0..workers {
-            let client = wave.import(&self.options).await?;
+            let reader = wave.reader(&self.options, &large).await?;
             let (own, queue, left) = (self.clone(), Arc::clone(&queue), Arc::clone(&left));
             let moment = moment(wave.lsn, &self.door);
-            running.spawn(async move { own.worker(client, moment, &queue, &left).await });
+            running.spawn(async move { own.worker(reader, moment, &queue, &left).await });
         }
         while let Some(ended) = running.join_next().await {
             ended.map_err(|error| Error::stopped("a copy panicked").because(error))??;
@@ -366,7 +383,7 @@ impl Snapshots {
 
     async fn worker(
         self,
-        client: SqlClient,
+        reader: Reader,
         moment: Moment,
         queue: &Mutex<VecDeque<Task>>,
         left: &Mutex<HashMap<u32, usize>>,
@@ -379,7 +396,7 @@ impl Snapshots {
             let Some(task) = task else { return Ok(()) };
             let copier = Copier {
                 door: &self.door,
-                client: &client,
+                reader: &reader,
                 moment,
             };
             let copied = tokio::select! {

@@ -1,6 +1,7 @@
 //! Blacksmith's Postgres connections and catalog questions, against a real server.
 
 mod catalog;
+mod copies;
 mod login;
 mod preflight;
 mod refusals;
