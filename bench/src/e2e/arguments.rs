@@ -11,6 +11,10 @@ pub const SCENARIOS: [&str; 12] = [
     "log", "restart",
 ];
 
+/// Rounds against another revision, at least, unless somebody asks for fewer: so many that one which other work disturbs does not
+/// decide, and an even number, so that each build goes first as often as the other.
+const ROUNDS_AGAINST_MIN: usize = 4;
+
 /// Those that measure parts which are built into this program: another build of the stock one would change nothing.
 const OF_PARTS: [&str; 3] = ["jobs", "log", "restart"];
 
@@ -54,6 +58,9 @@ impl Arguments {
                 "--full" => arguments.size = Size::FULL,
                 _ => {}
             }
+        }
+        if words.iter().any(|word| word == "--against") {
+            arguments.size.rounds = arguments.size.rounds.max(ROUNDS_AGAINST_MIN);
         }
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -152,6 +159,9 @@ mod tests {
         let arguments = parse("--against HEAD~1").unwrap();
         assert_eq!(arguments.against.as_deref(), Some("HEAD~1"));
         assert_eq!(arguments.scenarios.len(), SCENARIOS.len() - OF_PARTS.len());
+        assert_eq!(arguments.size.rounds, ROUNDS_AGAINST_MIN);
+        let few = parse("--rounds 2 --against HEAD~1").unwrap();
+        assert_eq!(few.size.rounds, 2);
         let refused = |line| parse(line).unwrap_err();
         assert!(refused("--against HEAD~1 --scenario drain,jobs").contains("jobs measures parts"));
         assert!(refused("--against HEAD~1 --peers").contains("leave out"));

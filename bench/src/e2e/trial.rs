@@ -109,6 +109,18 @@ impl Rounds {
         }
         entrants
     }
+
+    /// Places of `entrants` in the order in which they run: another contender begins in each round, and of two builds the one that
+    /// was second in the round before goes first, because whoever is first finds colder caches.
+    fn order(&self, round: usize, entrants: usize) -> Vec<usize> {
+        let each = self.builds.all().count();
+        let contenders = entrants / each;
+        let turns = (0..contenders).map(|turn| (round + turn) % contenders);
+        let places = turns.flat_map(|contender| {
+            (0..each).map(move |build| contender * each + (round + build) % each)
+        });
+        places.collect()
+    }
 }
 
 /// All readings of one contender, one for each round.
@@ -136,7 +148,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Holds it: in each round everybody runs once, and somebody else begins.
+    /// Holds it: in each round everybody runs once, and another begins.
     ///
     /// # Errors
     /// The first failure of a contender.
@@ -148,10 +160,9 @@ impl Trial {
     ) -> Result<Trial> {
         let mut entrants = rounds.entrants(&contenders);
         for round in 0..rounds.count {
-            for turn in 0..entrants.len() {
+            for place in rounds.order(round, entrants.len()) {
                 stop::check()?;
-                let index = (round + turn) % entrants.len();
-                let entrant = &mut entrants[index];
+                let entrant = &mut entrants[place];
                 let contender = &mut contenders[entrant.contender];
                 let name = labelled(&contender.name, entrant.role);
                 let started = Instant::now();
@@ -318,6 +329,15 @@ mod tests {
         let contenders = vec![Contender::ceiling("a", || Err("no".into()))];
         let why = Trial::hold("drain", "events", &rounds(1, None), contenders).unwrap_err();
         assert_eq!(why, "drain, events, a: no");
+    }
+
+    #[test]
+    fn each_of_two_builds_goes_first_as_often_as_the_other() {
+        let rounds = rounds(2, Some("then"));
+        // Two contenders, each of the new build and then of the other.
+        assert_eq!(rounds.order(0, 4), [0, 1, 2, 3]);
+        assert_eq!(rounds.order(1, 4), [3, 2, 1, 0]);
+        assert_eq!(rounds.order(2, 4), [0, 1, 2, 3]);
     }
 
     #[test]
