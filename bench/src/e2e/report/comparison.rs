@@ -107,22 +107,28 @@ pub(super) struct Compared {
 enum Verdict {
     /// Within its policy.
     Holds,
-    /// Beyond it.
+    /// Beyond it in every round.
     Worse,
+    /// Beyond it at the median, and not in every round: this machine does other things, too.
+    Unclear,
     /// It has none.
     Shown,
 }
 
 impl Policy {
-    fn judge(&self, ratio: f64, now: &Readings, before: &Readings) -> Verdict {
-        let beyond = match self.worst < 1.0 {
+    fn judge(&self, ratios: &[f64], now: &Readings, before: &Readings) -> Verdict {
+        let beyond = |ratio: f64| match self.worst < 1.0 {
             true => ratio < self.worst,
             false => ratio > self.worst,
         };
         let difference = now.median(self.metered).value - before.median(self.metered).value;
-        match beyond && difference > self.by_chance {
-            true => Verdict::Worse,
-            false => Verdict::Holds,
+        let median = Median::of(ratios.to_vec()).value;
+        if !beyond(median) || difference <= self.by_chance {
+            Verdict::Holds
+        } else if ratios.iter().copied().all(beyond) {
+            Verdict::Worse
+        } else {
+            Verdict::Unclear
         }
     }
 }
@@ -146,18 +152,16 @@ pub(super) fn compare(trials: &[Trial]) -> Vec<Compared> {
         });
         let all = fixed.chain(more);
         all.filter_map(move |(figure, of, policy)| {
-            let ratio = ratio(now, before, &of)?;
-            Some(Compared {
+            let ratios = ratios(now, before, &of);
+            (!ratios.is_empty()).then(|| Compared {
                 scenario: trial.scenario.clone(),
                 work: trial.work.clone(),
                 contender: now.name.clone(),
                 figure,
                 before: before.median(&of).value,
                 now: now.median(&of).value,
-                ratio,
-                verdict: policy.map_or(Verdict::Shown, |policy| {
-                    policy.judge(ratio.value, now, before)
-                }),
+                verdict: policy.map_or(Verdict::Shown, |own| own.judge(&ratios, now, before)),
+                ratio: Median::of(ratios),
             })
         })
     });
@@ -167,15 +171,12 @@ pub(super) fn compare(trials: &[Trial]) -> Vec<Compared> {
 /// A figure of a reading.
 type Of<'a> = Box<dyn Fn(&Reading) -> f64 + 'a>;
 
-/// New to before, within each round; none where a build does not have the figure.
-fn ratio(now: &Readings, before: &Readings, of: &Of<'_>) -> Option<Median> {
+/// New to before, within each round; nothing where a build does not have the figure.
+fn ratios(now: &Readings, before: &Readings, of: &Of<'_>) -> Vec<f64> {
     let rounds = now.rounds.iter().zip(&before.rounds);
-    let ratios = rounds.map(|(now, before)| (of(now), of(before)));
-    let ratios: Vec<f64> = ratios
-        .filter(|(now, before)| *now > 0.0 && *before > 0.0)
-        .map(|(now, before)| now / before)
-        .collect();
-    (!ratios.is_empty()).then(|| Median::of(ratios))
+    let figures = rounds.map(|(now, before)| (of(now), of(before)));
+    let there = figures.filter(|(now, before)| *now > 0.0 && *before > 0.0);
+    there.map(|(now, before)| now / before).collect()
 }
 
 /// All of it, a line for each figure.
@@ -197,6 +198,7 @@ pub(super) fn table(compared: &[Compared]) -> String {
             match own.verdict {
                 Verdict::Holds => "holds".into(),
                 Verdict::Worse => "**WORSE**".into(),
+                Verdict::Unclear => "unclear".into(),
                 Verdict::Shown => String::new(),
             },
         ]
@@ -204,7 +206,7 @@ pub(super) fn table(compared: &[Compared]) -> String {
     aligned(&[head].into_iter().chain(rows).collect::<Vec<_>>())
 }
 
-/// Passes when nothing is beyond its policy.
+/// Passes when nothing is beyond its policy in every round; says what is in some.
 ///
 /// # Errors
 /// When something is, or when there was nothing to compare; each figure is named.
@@ -212,15 +214,24 @@ pub(super) fn judge(compared: &[Compared]) -> Result<()> {
     if compared.is_empty() {
         return Err("no figure was seen of both builds: nothing was compared".into());
     }
-    let worse = compared.iter().filter(|own| own.verdict == Verdict::Worse);
-    let worse: Vec<String> = worse.map(Compared::in_words).collect();
+    let unclear = of_verdict(compared, Verdict::Unclear);
+    if !unclear.is_empty() {
+        eprintln!(
+            "worse at the median and not in every round (more --rounds, or a quieter machine, tell):\n{unclear}"
+        );
+    }
+    let worse = of_verdict(compared, Verdict::Worse);
     match worse.is_empty() {
         true => Ok(()),
-        false => Err(format!(
-            "worse than before, by more than may be (more --rounds rule out what else this machine does):\n{}",
-            worse.join("\n")
-        )),
+        false => Err(format!("worse than before in every round:\n{worse}")),
     }
+}
+
+/// A line for each figure of this verdict.
+fn of_verdict(compared: &[Compared], verdict: Verdict) -> String {
+    let own = compared.iter().filter(|own| own.verdict == verdict);
+    let lines: Vec<String> = own.map(Compared::in_words).collect();
+    lines.join("\n")
 }
 
 impl Compared {
@@ -318,6 +329,20 @@ mod tests {
         let compared = compared(&now, &before);
         assert_eq!(compared[0].ratio.value, 1.0);
         assert_eq!(compared[0].verdict, Verdict::Holds);
+    }
+
+    #[test]
+    fn what_is_worse_in_every_round_fails_and_what_is_not_is_unclear() {
+        let before = [(10.0, 1.0, 100); 3];
+        let always = [(12.0, 1.0, 100), (13.0, 1.0, 100), (11.5, 1.0, 100)];
+        let always = compared(&always, &before);
+        assert_eq!(always[0].verdict, Verdict::Worse);
+        assert!(judge(&always).unwrap_err().contains("rows/s -17 %"));
+        let once = [(12.0, 1.0, 100), (13.0, 1.0, 100), (10.0, 1.0, 100)];
+        let once = compared(&once, &before);
+        assert_eq!(once[0].verdict, Verdict::Unclear);
+        assert!(table(&once).contains("unclear"));
+        judge(&once).unwrap();
     }
 
     #[test]
