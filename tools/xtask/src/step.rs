@@ -2,6 +2,10 @@
 
 use std::process::Command;
 
+/// How names begin by which cargo tells us of our own package. To another cargo's build scripts that ask for them they would look
+/// like a change: each `cargo x` after a `cargo` by hand would build ring, and all above it, once more.
+const OF_OUR_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// A command with its environment.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -33,6 +37,12 @@ impl Step {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
         let mut command = Command::new(cargo);
         command.args(&self.arguments);
+        for name in std::env::vars_os().map(|(name, _)| name) {
+            let text = name.to_string_lossy();
+            if OF_OUR_PACKAGE.iter().any(|begin| text.starts_with(begin)) {
+                command.env_remove(&name);
+            }
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
