@@ -19,6 +19,7 @@ use super::{Result, ceiling, child, folder, framing, postgres};
 
 /// The table of the one change behind every backlog: who receives it has received everything.
 const END: &str = "the_end";
+
 /// How our program reads what is before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
