@@ -80,34 +80,24 @@ fn a_backlog_is_read_in_batches_and_the_stream_goes_on_without_gap_or_repeat() {
 
 #[test]
 fn a_slot_that_is_near_the_end_of_the_log_is_streamed_at_once() {
-    let (db, pipeline) = stopped("backlog_small", &[]);
-    fall_behind(&db, 1);
-    pipeline.catch_up();
-    assert!(
-        !pipeline.said().contains(BEGINS),
-        "{}",
-        pipeline.said_last()
-    );
-    pipeline.assert_equal(&db, &COMPARED);
+    assert_streamed("backlog_small", &[]);
 }
 
 #[test]
 fn a_backlog_is_streamed_when_batches_are_off_or_wait_for_destinations() {
     let small = ("catch_up_from", "\"64KiB\"");
-    for (name, off) in [
-        ("backlog_off", ("catch_up", "false")),
-        ("backlog_sink", ("ack", "\"sink\"")),
-    ] {
-        let (db, pipeline) = stopped(name, &[small, off]);
-        fall_behind(&db, 1);
-        pipeline.catch_up();
-        assert!(
-            !pipeline.said().contains(BEGINS),
-            "{name}: {}",
-            pipeline.said_last()
-        );
-        pipeline.assert_equal(&db, &COMPARED);
-    }
+    assert_streamed("backlog_off", &[small, ("catch_up", "false")]);
+    assert_streamed("backlog_sink", &[small, ("ack", "\"sink\"")]);
+}
+
+/// With these `settings` nothing is read in batches.
+fn assert_streamed(name: &str, settings: &[(&str, &str)]) {
+    let (db, pipeline) = stopped(name, settings);
+    fall_behind(&db, 1);
+    pipeline.catch_up();
+    let said = pipeline.said();
+    assert!(!said.contains(BEGINS), "{name}: {}", pipeline.said_last());
+    pipeline.assert_equal(&db, &COMPARED);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
+use blacksmith_core::error::Error;
 
 use super::super::mapping::{self, arrow_schema, column_names};
 use super::super::render::{Rendered, Renderer};
@@ -71,17 +72,42 @@ fn message(tag: u8, tuples: &[(u8, &[&str])]) -> Vec<u8> {
 
 /// Pushes messages into a builder; the results of the pushes, and the batch.
 fn load(table: &Arc<TableSchema>, messages: &[Vec<u8>]) -> (Vec<bool>, RecordBatch) {
+    let body = body_of(messages);
+    load_by(table, &body, TableBuilder::push)
+}
+
+/// As [`load`], with values lent; also the memory that they were lent from.
+fn load_lent(
+    table: &Arc<TableSchema>,
+    messages: &[Vec<u8>],
+) -> (Vec<bool>, RecordBatch, bytes::Bytes) {
+    let body = bytes::Bytes::from(body_of(messages));
+    let lent = |builder: &mut TableBuilder, meta: &RowMeta<'_>, change: &RowChange<'_>| {
+        builder.push_lent(meta, change, &body)
+    };
+    let (pushed, batch) = load_by(table, &body, lent);
+    (pushed, batch, body)
+}
+
+fn body_of(messages: &[Vec<u8>]) -> Vec<u8> {
     let mut body = Vec::new();
-    messages
-        .iter()
-        .for_each(|message| append(&mut body, message).unwrap());
+    let append = |message| append(&mut body, message).unwrap();
+    messages.iter().map(Vec::as_slice).for_each(append);
+    body
+}
+
+fn load_by(
+    table: &Arc<TableSchema>,
+    body: &[u8],
+    push: impl Fn(&mut TableBuilder, &RowMeta<'_>, &RowChange<'_>) -> Result<(), Error>,
+) -> (Vec<bool>, RecordBatch) {
     let transaction = Transaction {
         commit_lsn: 90,
         committed_at_us: 5,
     };
     let mut builder = TableBuilder::new(Arc::clone(table), false);
     let mut pushed = Vec::new();
-    for step in Changes::new(&body, Some(transaction), false) {
+    for step in Changes::new(body, Some(transaction), false) {
         let Step::Row(row) = step.unwrap() else {
             continue;
         };
@@ -91,7 +117,7 @@ fn load(table: &Arc<TableSchema>, messages: &[Vec<u8>]) -> (Vec<bool>, RecordBat
             committed_at_us: Some(row.transaction.committed_at_us),
             event_id: None,
         };
-        pushed.push(builder.push(&meta, &row.change.unwrap()).is_ok());
+        pushed.push(push(&mut builder, &meta, &row.change.unwrap()).is_ok());
     }
     (pushed, builder.finish().unwrap())
 }
@@ -308,38 +334,6 @@ fn every_operation_has_its_word() {
     let ops = [Op::Read, Op::Insert, Op::Update, Op::Delete, Op::Truncate];
     let words = ops.map(Op::as_str);
     assert_eq!(words, ["read", "insert", "update", "delete", "truncate"]);
-}
-
-/// As [`load`], with values lent; also the memory that they were lent from.
-fn load_lent(
-    table: &Arc<TableSchema>,
-    messages: &[Vec<u8>],
-) -> (Vec<bool>, RecordBatch, bytes::Bytes) {
-    let mut body = Vec::new();
-    messages
-        .iter()
-        .for_each(|message| append(&mut body, message).unwrap());
-    let body = bytes::Bytes::from(body);
-    let transaction = Transaction {
-        commit_lsn: 90,
-        committed_at_us: 5,
-    };
-    let mut builder = TableBuilder::new(Arc::clone(table), false);
-    let mut pushed = Vec::new();
-    for step in Changes::new(&body, Some(transaction), false) {
-        let Step::Row(row) = step.unwrap() else {
-            continue;
-        };
-        let meta = RowMeta {
-            lsn: row.transaction.commit_lsn,
-            seq: 1000 + row.ordinal,
-            committed_at_us: Some(row.transaction.committed_at_us),
-            event_id: None,
-        };
-        let change = row.change.unwrap();
-        pushed.push(builder.push_lent(&meta, &change, &body).is_ok());
-    }
-    (pushed, builder.finish().unwrap(), body)
 }
 
 #[test]

@@ -377,15 +377,9 @@ fn a_salvage_cut_off_in_a_snapshot_leaves_none_that_is_taken_for_whole() {
         let state = state(&whole);
         for call in 1.. {
             let disk = disk.fork();
-            disk.fault_in(call, Fault::PowerCut);
-            let done = salvage(&disk);
-            if !disk.is_off() {
-                assert!(done.is_ok());
+            if !salvage_cut_off(&disk, call, Cut::Everything) {
                 break;
             }
-            disk.power_cycle(Cut::Everything);
-            disk.clear_faults();
-            salvage(&disk).unwrap_or_else(|error| panic!("{seed}/{call}: {}", error.report()));
             assert_eq!(self::state(&disk), state, "{seed}/{call}");
             assert_eq!(
                 plain(&read(&disk).unwrap()),
@@ -396,6 +390,20 @@ fn a_salvage_cut_off_in_a_snapshot_leaves_none_that_is_taken_for_whole() {
         }
     }
     assert!(cuts > 200, "{cuts} cuts are too few");
+}
+
+/// Salvages, has the power go at a call of it, and salvages again; false when it came to its end before that call.
+fn salvage_cut_off(disk: &SimDisk, call: u64, cut: Cut) -> bool {
+    disk.fault_in(call, Fault::PowerCut);
+    let done = salvage(disk);
+    if !disk.is_off() {
+        done.unwrap();
+        return false;
+    }
+    disk.power_cycle(cut);
+    disk.clear_faults();
+    salvage(disk).unwrap_or_else(|error| panic!("behind call {call}: {}", error.report()));
+    true
 }
 
 /// What the log knows when it is opened.
@@ -418,15 +426,9 @@ fn a_power_cut_at_any_call_of_a_salvage_leaves_a_log_that_is_salvaged_next_time(
         let kept = plain(&read(&whole).unwrap());
         for call in 1.. {
             let disk = disk.fork();
-            disk.fault_in(call, Fault::PowerCut);
-            let done = salvage(&disk);
-            if !disk.is_off() {
-                assert!(done.is_ok());
+            if !salvage_cut_off(&disk, call, Cut::Any(dice.roll())) {
                 break;
             }
-            disk.power_cycle(Cut::Any(dice.roll()));
-            disk.clear_faults();
-            salvage(&disk).unwrap_or_else(|error| panic!("{seed}/{call}: {}", error.report()));
             let verified = verify_on(dir(), disk.shared()).unwrap();
             let lost = positions(verified.lost.into_iter());
             assert_eq!(lost, positions(expected.lost()), "{seed}/{call}");
