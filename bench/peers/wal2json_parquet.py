@@ -1,21 +1,19 @@
 """A change consumer as one would write it in Python: wal2json over the replication protocol, typed columns, Parquet.
 
-usage: wal2json_parquet.py DSN SLOT TABLE END-LSN FOLDER
-
-Durable before confirmed, as ours is: a file is written, synced and renamed, and only then the server is told. It prints how
-many rows it wrote.
+Durable before confirmed, as ours is: a file is written, synced and renamed, and only then the server is told.
 """
 
 import json
 import os
-import sys
 import time
 
+import peer
 import psycopg2
 import psycopg2.extras
 import pyarrow
 import pyarrow.parquet
 
+PACKAGES = ["psycopg2-binary", "pyarrow"]
 ROWS_OF_A_FILE = 100_000
 SECONDS_OF_A_FILE = 1.0
 
@@ -74,9 +72,9 @@ class Files:
             table = pyarrow.table(arrays, names=[name for name, _ in self.columns])
             path = os.path.join(self.folder, f"{self.written:012}.parquet")
             pyarrow.parquet.write_table(table, path + ".draft", compression="zstd", compression_level=1)
-            with open(path + ".draft", "rb") as file:
-                os.fsync(file.fileno())
+            peer.sync(path + ".draft")
             os.rename(path + ".draft", path)
+            peer.sync(self.folder)
             self.written += len(self.rows)
             self.rows = []
         self.began = time.monotonic()
@@ -87,8 +85,7 @@ def number(lsn):
     return int(high, 16) << 32 | int(low, 16)
 
 
-def main():
-    dsn, slot, table, end, folder = sys.argv[1:]
+def drain(dsn, slot, _publication, table, end, folder):
     end = number(end)
     os.makedirs(folder, exist_ok=True)
     files = Files(folder, columns_of(dsn, table))
@@ -113,7 +110,8 @@ def main():
                 cursor.send_feedback(flush_lsn=message.data_start, force=True)
             if over:
                 break
-    print(files.written)
+    return files.written
 
 
-main()
+# It takes no publication: the plugin sends every table.
+peer.run(PACKAGES, ["URL", "SLOT", "PUBLICATION", "TABLE", "END-LSN", "FOLDER"], drain)

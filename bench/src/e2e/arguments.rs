@@ -29,7 +29,7 @@ pub struct Arguments {
     pub scenarios: Vec<String>,
     /// Where everything goes as JSON; none for nowhere.
     pub json: Option<PathBuf>,
-    /// Whether other tools drain the same backlogs.
+    /// Whether other tools do the same work, where we know some.
     pub peers: bool,
     /// Whether `bench/RESULTS.md` and the chart are written.
     pub write: bool,

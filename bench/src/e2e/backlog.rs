@@ -9,9 +9,9 @@ use blacksmith_tests::db::{Db, Session};
 use blacksmith_tests::server::Server;
 
 use super::build::{Build, Builds};
-use super::lake::expect_rows;
+use super::lake::{expect_rows, expect_rows_in_files};
 use super::meter::{self, Ended};
-use super::peers::Peers;
+use super::peers::{Found, Peers};
 use super::program::{AGE, Following, PUBLICATION, Program, Sink};
 use super::reading::Reading;
 use super::work::Work;
@@ -107,7 +107,7 @@ impl Backlog {
         folder: &Path,
         work: Work,
         builds: &Builds,
-        peer: Option<&str>,
+        peers: Option<&Peers>,
     ) -> Result<Backlog> {
         let db = server.database(&work.name);
         let folder = folder.join(db.name());
@@ -121,10 +121,13 @@ impl Backlog {
                 sources.push(Source::make(&db, &folder, build, sink, &mut session)?);
             }
         }
-        if let Some(plugin) = peer {
-            let slot = format!("{}_peer_base", db.name());
-            let make = format!("select pg_create_logical_replication_slot('{slot}', '{plugin}')");
-            run(&mut session, &[make])?;
+        for peer in peers.into_iter().flat_map(Peers::that_drain) {
+            if let Some(plugin) = peer.plugin() {
+                let base = format!("{}_{}_base", db.name(), peer.key());
+                let make =
+                    format!("select pg_create_logical_replication_slot('{base}', '{plugin}')");
+                run(&mut session, &[make])?;
+            }
         }
         run(&mut session, &work.load)?;
         let end = session.value("select pg_current_wal_insert_lsn()");
@@ -173,25 +176,22 @@ impl Backlog {
     /// Somebody else, into Parquet.
     ///
     /// # Errors
-    /// When it fails, or does not write every change.
-    pub fn drain_by(&self, peers: &Peers) -> Result<Reading> {
-        let slot = format!("{}_peer", self.db.name());
+    /// When it cannot be run here, fails, or does not write every change.
+    pub fn drain_by(&self, peer: &Found) -> Result<Reading> {
+        let slot = format!("{}_{}", self.db.name(), peer.key());
         let mut session = self.db.session();
-        postgres::copy_slot(&mut session, &format!("{slot}_base"), &slot)?;
-        let lake = self.folder.join("peer");
-        folder::remove(&lake)?;
-        let (url, table) = (self.db.url(), &self.work.table);
-        let mut written = String::new();
-        let mut reading = self.reading(&slot, &mut session, || {
-            let ended = peers.drain(&url, &slot, table, &self.end, &lake)?;
-            written.push_str(ended.printed.trim());
-            Ok(ended)
-        })?;
-        reading.lake_bytes = folder::bytes(&lake);
-        match written.parse() == Ok(self.work.changes) {
-            true => Ok(reading),
-            false => Err(format!("it wrote {written} of {} rows", self.work.changes)),
+        if peer.plugin().is_some() {
+            postgres::copy_slot(&mut session, &format!("{slot}_base"), &slot)?;
         }
+        let lake = folder::empty(self.folder.join("peer"))?.join("lake");
+        let Work { table, changes, .. } = &self.work;
+        let (url, end) = (self.db.url(), &self.end);
+        let words = [&url, &slot, PUBLICATION, table, end];
+        let mut reading =
+            self.reading(&slot, &mut session, || peer.work(&words, &lake, *changes))?;
+        expect_rows_in_files(&lake, *changes)?;
+        reading.lake_bytes = folder::bytes(&lake);
+        Ok(reading)
     }
 
     /// A reading of somebody who drains a slot of its own.

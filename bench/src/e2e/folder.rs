@@ -67,6 +67,27 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Has a folder be there and empty.
+///
+/// # Errors
+/// What the file system says.
+pub fn empty(path: PathBuf) -> Result<PathBuf> {
+    remove(&path)?;
+    fs::create_dir_all(&path).map_err(|error| at(&path, &error))?;
+    Ok(path)
+}
+
+/// All files below a folder, those of the folders in it too; none when it is not there.
+#[must_use]
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let files = entries.flat_map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files(&entry.path()),
+        _ => vec![entry.path()],
+    });
+    files.collect()
+}
+
 /// Copies a folder of files and folders.
 ///
 /// # Errors
@@ -89,13 +110,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 /// Bytes of all files below a folder; 0 when it is not there.
 #[must_use]
 pub fn bytes(path: &Path) -> u64 {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(data) if data.is_dir() => bytes(&entry.path()),
-        Ok(data) => data.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
+    let sizes = files(path).into_iter().map(fs::metadata);
+    sizes.flatten().map(|data| data.len()).sum()
 }
 
 /// An error of a file, in words.

@@ -83,6 +83,23 @@ struct Entrant<'r> {
     build: &'r Build,
     role: Role,
     seen: Vec<Reading>,
+    missing: Option<String>,
+}
+
+impl Entrant<'_> {
+    /// Takes what came of a round. A stranger's failure is not the end of the run: he runs no more, and is reported with the reason.
+    fn take(&mut self, result: Result<Reading>) -> Result<()> {
+        match result {
+            Ok(reading) => self.seen.push(reading),
+            Err(why) if self.role == Role::Peer => {
+                stop::check()?;
+                self.seen.clear();
+                self.missing = Some(why);
+            }
+            Err(why) => return Err(why),
+        }
+        Ok(())
+    }
 }
 
 impl Rounds {
@@ -96,6 +113,7 @@ impl Rounds {
                     build,
                     role,
                     seen: Vec::new(),
+                    missing: None,
                 });
             };
             match before {
@@ -132,6 +150,9 @@ pub struct Readings {
     pub role: Role,
     /// Its readings.
     pub rounds: Vec<Reading>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// A trial that was held.
@@ -151,7 +172,7 @@ impl Trial {
     /// Holds it: in each round everybody runs once, and another begins.
     ///
     /// # Errors
-    /// The first failure of a contender.
+    /// The first failure of a contender that is no peer.
     pub fn hold(
         scenario: &str,
         work: &str,
@@ -163,27 +184,24 @@ impl Trial {
             for place in rounds.order(round, entrants.len()) {
                 stop::check()?;
                 let entrant = &mut entrants[place];
+                if entrant.missing.is_some() {
+                    continue;
+                }
                 let contender = &mut contenders[entrant.contender];
                 let name = labelled(&contender.name, entrant.role);
                 let started = Instant::now();
-                let reading = (contender.run)(entrant.build);
-                let reading =
-                    reading.map_err(|why| format!("{scenario}, {work}, {name}: {why}"))?;
-                eprintln!(
-                    "{scenario} {work} {}/{} {name}: {:.0}/s in {:.2} s ({:.1} s with preparation)",
-                    round + 1,
-                    rounds.count,
-                    reading.rate(),
-                    reading.seconds,
-                    started.elapsed().as_secs_f64()
-                );
-                entrant.seen.push(reading);
+                let result = (contender.run)(entrant.build);
+                let heading = format!("{scenario} {work} {}/{} {name}", round + 1, rounds.count);
+                eprintln!("{heading}: {}", in_words(&result, started));
+                let taken = entrant.take(result);
+                taken.map_err(|why| format!("{scenario}, {work}, {name}: {why}"))?;
             }
         }
         let readings = entrants.into_iter().map(|entrant| Readings {
             name: contenders[entrant.contender].name.clone(),
             role: entrant.role,
             rounds: entrant.seen,
+            missing: entrant.missing,
         });
         Ok(Trial {
             scenario: scenario.into(),
@@ -250,6 +268,19 @@ fn labelled(name: &str, role: Role) -> String {
     match role {
         Role::Before => format!("{name}, before"),
         Role::Ours | Role::Ceiling | Role::Peer => name.into(),
+    }
+}
+
+/// What came of a round, for who watches.
+fn in_words(result: &Result<Reading>, started: Instant) -> String {
+    match result {
+        Ok(reading) => format!(
+            "{:.0}/s in {:.2} s ({:.1} s with preparation)",
+            reading.rate(),
+            reading.seconds,
+            started.elapsed().as_secs_f64()
+        ),
+        Err(why) => format!("FAILED: {why}"),
     }
 }
 
@@ -332,6 +363,21 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_fails_is_reported_with_the_reason_and_the_others_go_on() {
+        let mut first = true;
+        let peer = Contender::peer("peer", || match std::mem::take(&mut first) {
+            true => Ok(reading(1.0)),
+            false => Err("out of memory".into()),
+        });
+        let ours = Contender::ours("ours", |_| Ok(reading(2.0)));
+        let trial = Trial::hold("drain", "events", &rounds(3, None), vec![peer, ours]).unwrap();
+        let peer = trial.contender("peer").unwrap();
+        assert_eq!(peer.missing.as_deref(), Some("out of memory"));
+        assert!(peer.rounds.is_empty());
+        assert_eq!(trial.contender("ours").unwrap().rounds.len(), 3);
+    }
+
+    #[test]
     fn each_of_two_builds_goes_first_as_often_as_the_other() {
         let rounds = rounds(2, Some("then"));
         // Two contenders, each of the new build and then of the other.
@@ -365,6 +411,7 @@ mod tests {
             name: String::new(),
             role: Role::Ours,
             rounds: seconds.map(reading).into(),
+            missing: None,
         };
         // The machine is three times as slow in the last round, for both.
         let ratio = readings([1.0, 1.0, 3.0]).ratio(&readings([2.0, 2.0, 6.0]));

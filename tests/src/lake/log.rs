@@ -73,8 +73,11 @@ struct Batch {
     as_text: BTreeMap<(usize, String), String>,
 }
 
-/// Shows every batch of one file.
-pub(super) fn each_batch(path: &Path, see: &mut dyn FnMut(&RecordBatch)) -> Result<(), String> {
+/// Shows every batch of one file, whoever wrote it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn each_batch(path: &Path, see: &mut dyn FnMut(&RecordBatch)) -> Result<(), String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
     for rows in reader

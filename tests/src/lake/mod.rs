@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 
 pub use self::document::Document;
-pub use self::log::{ChangeLog, Op, RowRef};
+pub use self::log::{ChangeLog, Op, RowRef, each_batch};
 
 /// A folder that the Parquet destination writes.
 #[derive(Debug)]

@@ -292,6 +292,7 @@ mod tests {
             name: name.into(),
             role,
             rounds: vec![reading],
+            missing: None,
         }
     }
 

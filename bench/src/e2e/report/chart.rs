@@ -136,6 +136,7 @@ mod tests {
                 seconds,
                 ..Reading::default()
             }],
+            missing: None,
         }
     }
 

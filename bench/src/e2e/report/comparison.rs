@@ -272,6 +272,7 @@ mod tests {
             name: "parquet".into(),
             role,
             rounds: rounds.iter().map(reading).collect(),
+            missing: None,
         }
     }
 

@@ -16,6 +16,9 @@ const HEADINGS: [&str; 10] = [
     "÷ ceilings",
 ];
 
+/// Characters of a reason that stand in a cell; all of it stands below the table.
+const CELL_MAX: usize = 60;
+
 /// All trials, one below the other.
 pub(super) fn all(trials: &[Trial]) -> String {
     let tables: Vec<String> = trials.iter().map(one).collect();
@@ -32,6 +35,9 @@ fn one(trial: &Trial) -> String {
 }
 
 fn row(trial: &Trial, own: &Readings) -> [String; 10] {
+    if let Some(why) = &own.missing {
+        return absent(own, why);
+    }
     let rate = own.median(Reading::rate);
     let mb = |bytes: f64| match bytes {
         0.0 => "-".into(),
@@ -58,6 +64,16 @@ fn row(trial: &Trial, own: &Readings) -> [String; 10] {
     ]
 }
 
+/// The row of somebody who has no figures: the reason stands where his ratios would.
+fn absent(own: &Readings, why: &str) -> [String; 10] {
+    let mut row = [(); 10].map(|()| "-".to_owned());
+    // A bar would end the cell.
+    let short: String = why.replace('|', "/").chars().take(CELL_MAX).collect();
+    row[0] = own.label();
+    row[9] = format!("did not run: {short}");
+    row
+}
+
 /// How it stands to each ceiling, in their order.
 fn ratios(trial: &Trial, own: &Readings) -> String {
     if own.role == Role::Ceiling {
@@ -75,8 +91,11 @@ fn ratios(trial: &Trial, own: &Readings) -> String {
     ratios.collect::<Vec<_>>().join(", ")
 }
 
-/// A line with what else a contender saw.
+/// A line with what else a contender saw, or why it saw nothing.
 fn more(own: &Readings) -> Option<String> {
+    if let Some(why) = &own.missing {
+        return Some(format!("\n{} did not run: {why}\n", own.label()));
+    }
     let names = own.rounds.first()?.more.keys();
     let figures = names.map(|name| {
         let median = own.median(|reading| reading.more.get(name).copied().unwrap_or(0.0));
@@ -117,6 +136,7 @@ mod tests {
             name: name.into(),
             role,
             rounds: vec![reading],
+            missing: None,
         }
     }
 
@@ -140,5 +160,29 @@ mod tests {
         assert_eq!(cells[2..6], ["200000", "0 %", "40.0", "2.50"]);
         assert_eq!(cells[10], "0.80 framing (± 0 %)");
         assert!(text.contains("parquet: durable_p99_ms 4.500"));
+    }
+
+    #[test]
+    fn who_did_not_run_stands_in_the_table_with_the_reason() {
+        let why = format!("no mvn | no java {}", "and so on ".repeat(20));
+        let trial = Trial {
+            scenario: "drain".into(),
+            work: "events".into(),
+            row_bytes: 200.0,
+            contenders: vec![
+                readings("framing", Role::Ceiling, 4.0),
+                Readings {
+                    rounds: Vec::new(),
+                    missing: Some(why.clone()),
+                    ..readings("Debezium", Role::Peer, 0.0)
+                },
+            ],
+        };
+        let text = all(&[trial]);
+        let row = text.lines().find(|line| line.contains("| Debezium"));
+        let cells: Vec<&str> = row.unwrap().split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 12, "{cells:?}");
+        assert!(cells[10].starts_with("did not run: no mvn / no java"));
+        assert!(text.contains(&format!("Debezium did not run: {why}")));
     }
 }

@@ -5,6 +5,7 @@ use super::Bench;
 use crate::e2e::Result;
 use crate::e2e::backlog::{Backlog, Way};
 use crate::e2e::data::Data;
+use crate::e2e::peers::Peers;
 use crate::e2e::program::Sink;
 use crate::e2e::trial::{Contender, Rounds, Trial};
 use crate::e2e::work::Work;
@@ -25,10 +26,9 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
                 sink,
             ));
         }
+        let peers = peers.into_iter().flat_map(Peers::that_drain);
         contenders
-            .extend(peers.map(|peers| {
-                Contender::peer("wal2json, pyarrow", move || backlog.drain_by(peers))
-            }));
+            .extend(peers.map(|peer| Contender::peer(peer.name(), move || backlog.drain_by(peer))));
         held("drain", backlog, &rounds, contenders)
     });
     trials.collect()

@@ -4,14 +4,14 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use super::{Bench, empty};
+use super::Bench;
 use crate::e2e::build::Build;
 use crate::e2e::client::Load;
 use crate::e2e::meter::Running;
 use crate::e2e::program::{PATIENCE, Program};
 use crate::e2e::reading::Reading;
 use crate::e2e::trial::{Contender, Trial};
-use crate::e2e::{Result, bare, ceiling, child};
+use crate::e2e::{Result, bare, ceiling, child, folder};
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let rows = bench.size.rows;
@@ -30,7 +30,7 @@ fn one(bench: &Bench, work: &str, load: &Load) -> Result<Trial> {
     let contenders = vec![
         Contender::ceiling("bare axum", || ask_bare(load)),
         Contender::ours("blacksmith", |build| {
-            ask_ours(build, &empty(folder.clone())?, load)
+            ask_ours(build, &folder::empty(folder.clone())?, load)
         }),
     ];
     let trial = Trial::hold("http", work, &bench.rounds, contenders)?;

@@ -1,10 +1,10 @@
 //! `jobs`: events through the gateway's intake into the log, each a job of an action that does nothing, until all are settled.
 
-use super::{Bench, empty};
+use super::Bench;
 use crate::e2e::jobs::{COMMAND, EVENT_BYTES};
 use crate::e2e::log::WRITE;
 use crate::e2e::trial::{Contender, Trial};
-use crate::e2e::{Result, child, words};
+use crate::e2e::{Result, child, folder, words};
 
 pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
     let trials = [
@@ -21,7 +21,7 @@ fn one(bench: &Bench, bulk: u64, work: &str) -> Result<Trial> {
     let events = (bench.size.rows * 2).to_string();
     let (each, bulk) = (EVENT_BYTES.to_string(), bulk.to_string());
     let folder = bench.empty("jobs")?;
-    let fresh = || empty(folder.clone());
+    let fresh = || folder::empty(folder.clone());
     let contenders = vec![
         Contender::ceiling("write and sync", || {
             child::measure(&[WRITE, words::word(&fresh()?)?, &events, &each])

@@ -18,7 +18,7 @@ use super::backlog::Backlog;
 use super::build::{Build, Builds};
 use super::folder::{self, Folder};
 use super::machine::Machine;
-use super::peers::{self, Peers};
+use super::peers::Peers;
 use super::report::Report;
 use super::size::Size;
 use super::trial::{Rounds, Trial};
@@ -54,7 +54,7 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     let server = postgres::start();
     let peers = arguments
         .peers
-        .then(|| Peers::install(&server))
+        .then(|| Peers::look_for(&server, &folder.kept("peers")))
         .transpose()?;
     let mut bench = Bench {
         backlogs: Vec::new(),
@@ -137,25 +137,17 @@ impl Bench {
             "writing the backlog {}: {} changes",
             work.name, work.changes
         );
-        let peer = self.peers.as_ref().map(|_| peers::PLUGIN);
-        let folder = self.folder.path();
-        Backlog::prepare(&self.server, folder, work, &self.rounds.builds, peer)
+        let (folder, builds) = (self.folder.path(), &self.rounds.builds);
+        Backlog::prepare(&self.server, folder, work, builds, self.peers.as_ref())
     }
 
     /// An empty folder of this name.
     fn empty(&self, name: &str) -> Result<PathBuf> {
-        empty(self.folder.path().join(name))
+        folder::empty(self.folder.path().join(name))
     }
 }
 
 /// Whether it drains what another scenario has written: such follow each other, and room on the disk is precious.
 fn shares_backlogs(name: &str) -> bool {
     ["drain", "behind"].contains(&name)
-}
-
-/// Has a folder be there and empty.
-fn empty(path: PathBuf) -> Result<PathBuf> {
-    folder::remove(&path)?;
-    std::fs::create_dir_all(&path).map_err(|error| folder::at(&path, &error))?;
-    Ok(path)
 }

@@ -8,8 +8,9 @@ use blacksmith_tests::db::Db;
 use super::Bench;
 use crate::e2e::build::Build;
 use crate::e2e::data::Data;
-use crate::e2e::lake::expect_rows;
+use crate::e2e::lake::{expect_rows, expect_rows_in_files};
 use crate::e2e::meter::{self, Ended, Running, Usage};
+use crate::e2e::peers::{Found, Peers};
 use crate::e2e::program::{AGE, Following, PATIENCE, Program, Sink};
 use crate::e2e::reading::Reading;
 use crate::e2e::trial::{Contender, Trial};
@@ -34,6 +35,9 @@ pub(super) fn hold(bench: &mut Bench) -> Result<Vec<Trial>> {
             .extend(Sink::ALL.map(|sink| {
                 Contender::ours(sink.name(), move |build| table.snapshot(build, sink))
             }));
+        let peers = bench.peers.iter().flat_map(Peers::that_copy);
+        contenders
+            .extend(peers.map(|peer| Contender::peer(peer.name(), move || table.copy_by(peer))));
         let trial = Trial::hold("snapshot", data.name(), &bench.rounds, contenders)?;
         Ok(trial.of_row_bytes(table.row_bytes))
     });
@@ -120,6 +124,16 @@ impl Table {
             })?;
             Ok(Usage::default())
         })
+    }
+
+    /// Somebody else, into Parquet.
+    fn copy_by(&self, peer: &Found) -> Result<Reading> {
+        let lake = folder::empty(self.folder.join("peer"))?.join("lake");
+        let words = [&self.db.url(), self.data.name()];
+        let mut reading = self.measured(|| Ok(peer.work(&words, &lake, self.rows)?.usage))?;
+        expect_rows_in_files(&lake, self.rows)?;
+        reading.lake_bytes = folder::bytes(&lake);
+        Ok(reading)
     }
 
     fn measured(&self, copy: impl FnOnce() -> Result<Usage>) -> Result<Reading> {
