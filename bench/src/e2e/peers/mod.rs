@@ -83,7 +83,7 @@ impl Peers {
     /// Installs below `home` what is not there yet.
     ///
     /// # Errors
-    /// Only when somebody asks us to stop: a peer that cannot be had is said on standard error, and left to the tables.
+    /// Only when somebody asks us to stop: of a peer that cannot be had, standard error says at once why, and the tables later.
     pub fn look_for(server: &Server, home: &Path) -> Result<Peers> {
         let found = ALL.iter().map(|peer| {
             let ready = peer.install(server, home);
@@ -123,7 +123,10 @@ impl Peer {
     fn install(&self, server: &Server, home: &Path) -> Result<Ready> {
         let launcher = self.program.install(&home.join(self.key))?;
         (self.server)(server)?;
-        let versions = launcher.versions()?;
+        let versions = launcher.versions().map_err(|why| {
+            let key = self.key;
+            format!("{why}; remove target/bench/peers/{key} to have it installed anew")
+        })?;
         Ok(Ready { launcher, versions })
     }
 }
