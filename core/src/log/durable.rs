@@ -268,6 +268,11 @@ impl Receipt {
         }
     }
 
+    /// How many frames are durable when it is.
+    pub(crate) fn frame(&self) -> u64 {
+        self.frame
+    }
+
     /// Whether it is durable now.
     #[must_use]
     pub fn is_durable(&self) -> bool {
