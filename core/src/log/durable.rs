@@ -62,6 +62,8 @@ pub(super) struct End {
 struct State {
     end: End,
     fence: Option<Arc<Fence>>,
+    /// Threads that wait for the watermark to move: with none, nobody has to be woken, which costs a system call.
+    waiting: usize,
 }
 
 type Callback = Arc<dyn Fn() + Send + Sync>;
@@ -151,10 +153,12 @@ impl Durable {
             if left.is_zero() {
                 return Ok(state.end.mark);
             }
+            state.waiting += 1;
             state = match self.0.moved.wait_timeout(state, left) {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             };
+            state.waiting -= 1;
         }
     }
 
@@ -174,8 +178,7 @@ impl Durable {
         state.end = end;
         self.0.upto.store(end.mark.upto.0, Ordering::Release);
         self.0.frames.store(end.mark.frames, Ordering::Release);
-        drop(state);
-        self.0.moved.notify_all();
+        self.wake(state);
     }
 
     /// Stops the watermark; the first reason stays.
@@ -184,8 +187,16 @@ impl Durable {
         if state.fence.is_none() {
             state.fence = Some(Arc::clone(fence));
         }
+        self.wake(state);
+    }
+
+    /// Wakes the threads that wait.
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.waiting > 0;
         drop(state);
-        self.0.moved.notify_all();
+        if waiting {
+            self.0.moved.notify_all();
+        }
     }
 
     /// Calls everybody who registered.

@@ -4,7 +4,7 @@
 //! its size when nothing else waits, so the largest frame always passes.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -111,6 +111,8 @@ struct State {
     work: Vec<Work>,
     pending_bytes: usize,
     writer_waits: bool,
+    /// Threads that wait for room, or for the end: with none, nobody has to be woken, which costs a system call.
+    waiting: usize,
     fence: Option<Arc<Fence>>,
 }
 
@@ -221,10 +223,9 @@ impl Hopper {
 
     fn await_arrival<'a>(
         &self,
-        state: std::sync::MutexGuard<'a, State>,
+        state: MutexGuard<'a, State>,
         patience: Option<Duration>,
-    ) -> (std::sync::MutexGuard<'a, State>, bool) {
-        use std::sync::PoisonError;
+    ) -> (MutexGuard<'a, State>, bool) {
         match patience {
             None => {
                 let woken = self.arrived.wait(state);
@@ -241,10 +242,7 @@ impl Hopper {
     /// Waits for `timeout`, or until the log is closed; whether it is.
     pub(super) fn is_closed_within(&self, timeout: Duration) -> bool {
         let state = lock(&self.state);
-        let waited = self
-            .left
-            .wait_timeout_while(state, timeout, |state| state.fence.is_none());
-        let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (state, _) = self.await_leaving(state, timeout, |state| state.fence.is_none());
         state.fence.is_some()
     }
 
@@ -252,8 +250,25 @@ impl Hopper {
     pub(super) fn release(&self, bytes: usize) {
         let mut state = lock(&self.state);
         state.pending_bytes = state.pending_bytes.saturating_sub(bytes);
+        let waiting = state.waiting > 0;
         drop(state);
-        self.left.notify_all();
+        if waiting {
+            self.left.notify_all();
+        }
+    }
+
+    /// Waits while `unfit`, for at most `timeout`; says whether it ran out.
+    fn await_leaving<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        timeout: Duration,
+        unfit: impl FnMut(&mut State) -> bool,
+    ) -> (MutexGuard<'a, State>, bool) {
+        state.waiting += 1;
+        let waited = self.left.wait_timeout_while(state, timeout, unfit);
+        let (mut state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        (state, result.timed_out())
     }
 
     /// Waits until `bytes` would be accepted; false when they would not after `timeout`.
@@ -261,11 +276,10 @@ impl Hopper {
         let state = lock(&self.state);
         let full =
             |state: &mut State| matches!(self.check_state(state, bytes), Err(AppendError::Full));
-        let waited = self.left.wait_timeout_while(state, timeout, full);
-        let (state, result) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (state, timed_out) = self.await_leaving(state, timeout, full);
         match self.check_state(&state, bytes) {
             Err(AppendError::Fenced(error)) => Err(error),
-            _ => Ok(!result.timed_out()),
+            _ => Ok(!timed_out),
         }
     }
 
