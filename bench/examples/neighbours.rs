@@ -196,9 +196,10 @@ fn round(folder: &Path, health: Health, lasts: Duration) -> Result<Arc<Journeys>
 }
 
 fn send(intake: &Intake, journeys: &Journeys) -> Result<()> {
-    let toolkit = intake.begin("orders");
+    let trigger = "orders".into();
+    let toolkit = intake.begin(&trigger);
     let data = Json::parse(Bytes::from_static(br#"{"order":1}"#))?;
-    let prepared = intake.prepare("orders", &toolkit, Event::of(data))?;
+    let prepared = intake.prepare(&trigger, &toolkit, Event::of(data))?;
     lock(&journeys.sent).push(Instant::now());
     let taken = intake.offer(prepared);
     taken

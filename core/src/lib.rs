@@ -132,6 +132,7 @@ pub mod json;
 pub mod fault;
 pub mod job;
 pub mod version;
+pub mod logger;
 pub mod service;
 pub mod ring;
 pub mod log;

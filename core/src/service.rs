@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::id::Id;
+use crate::logger::Logger;
 
 /// A running service: the gateway takes events in, the scheduler loads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Service {
 #[derive(Clone)]
 pub struct Toolkit {
     /// Where log lines of user code belong: enter it, or name it as parent.
-    pub logger: tracing::Span,
+    pub logger: Logger,
     /// The service that calls.
     pub service: Arc<Service>,
     /// The event that is being extracted, transformed or marshalled. Given before the event has a

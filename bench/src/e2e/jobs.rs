@@ -234,7 +234,8 @@ fn produce(intake: &Intake, events: usize, bulk: usize) -> Result<()> {
 }
 
 fn take(intake: &Intake, bodies: &[String], request: usize, bulk: usize) -> Result<Taken> {
-    let toolkit = intake.begin("orders");
+    let trigger = "orders".into();
+    let toolkit = intake.begin(&trigger);
     let context = Json::of(&Context { ip: "10.1.2.3" })?;
     // Copied, as from a socket, and checked, as an HTTP trigger does.
     let body = |number: usize| {
@@ -250,7 +251,7 @@ fn take(intake: &Intake, bodies: &[String], request: usize, bulk: usize) -> Resu
             ..SubEvent::default()
         });
     }
-    let mut prepared = intake.prepare("orders", &toolkit, event)?;
+    let mut prepared = intake.prepare(&trigger, &toolkit, event)?;
     loop {
         prepared = match intake.offer(prepared) {
             Ok(taken) => return Ok(taken),

@@ -116,7 +116,7 @@ fn steps(app: &Application) -> Vec<Step> {
 /// What hooks are given: no event has been extracted.
 fn toolkit(app: &Application, source: &Arc<dyn Source>, trigger: Option<&str>) -> Toolkit {
     Toolkit {
-        logger: tracing::info_span!("hook", source = source.name(), trigger),
+        logger: tracing::info_span!("hook", source = source.name(), trigger).into(),
         service: Arc::clone(&app.gateway),
         event_id: None,
         job_id: None,

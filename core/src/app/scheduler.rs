@@ -134,7 +134,7 @@ fn steps(app: &Application, abort: &CancellationToken) -> Vec<Step> {
 fn toolkit(app: &Application, action: &str, abort: &CancellationToken) -> Toolkit {
     Toolkit {
         action: Arc::from(action),
-        logger: tracing::info_span!("load", action),
+        logger: tracing::info_span!("load", action).into(),
         service: Arc::clone(&app.scheduler),
         store: app.store.id(),
         head: app.store.durable().upto(),

@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::event::StoreId;
 use crate::finding::Finding;
 use crate::job::Job;
+use crate::logger::Logger;
 use crate::position::Position;
 use crate::schedule::PartialSchedule;
 use crate::service::Service;
@@ -198,8 +199,8 @@ pub struct Toolkit {
     pub store: StoreId,
     /// The highest position that the store had made durable when the action was called.
     pub head: Position,
-    /// Where log lines of the action belong.
-    pub logger: tracing::Span,
+    /// Where log lines of the action belong: enter it, or name it as parent.
+    pub logger: Logger,
     /// The service that calls: the scheduler.
     pub service: Arc<Service>,
     /// Time.
@@ -218,7 +219,7 @@ impl Toolkit {
             action: Arc::from(action),
             store,
             head: Position::ZERO,
-            logger: tracing::Span::none(),
+            logger: Logger::none(),
             service: Arc::new(Service::new(String::new(), Service::SCHEDULER)),
             clock,
             memory_bytes: 64 << 20,

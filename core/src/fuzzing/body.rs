@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::Input;
 use crate::clock::SystemClock;
 use crate::gateway::http::{HttpOptions, HttpSource};
+use crate::logger::Logger;
 use crate::server::{Budget, Gathered};
 use crate::service::{Service, Toolkit};
 use crate::settings::{Environment, Section};
@@ -100,7 +101,7 @@ fn extract(form: &str, body: &Bytes) -> Option<Event> {
 
 fn extracted(extract: &dyn ExtractHttp, request: Request) -> Option<Event> {
     let toolkit = Toolkit {
-        logger: tracing::Span::none(),
+        logger: Logger::none(),
         service: Arc::new(Service::new(String::new(), Service::GATEWAY)),
         event_id: None,
         job_id: None,

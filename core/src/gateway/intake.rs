@@ -18,6 +18,7 @@ use crate::flow::Flow;
 use crate::id::Id;
 use crate::job::Job;
 use crate::log::Receipt;
+use crate::logger::Logger;
 use crate::position::Position;
 use crate::service::{Service, Toolkit};
 use crate::source::{Event, SubEvent};
@@ -164,11 +165,11 @@ impl Intake {
 
     /// Begins an extraction: gives it its id, and user code its toolkit.
     #[must_use]
-    pub fn begin(&self, trigger: &str) -> Toolkit {
+    pub fn begin(&self, trigger: &Arc<str>) -> Toolkit {
         let number = self.tickets.fetch_add(1, Ordering::Relaxed);
         let id = Id::ticket(self.store.id(), number, self.clock.now());
         Toolkit {
-            logger: tracing::info_span!("extract", source = %self.source, trigger, event = %id),
+            logger: Logger::of_extraction(&self.source, trigger, id),
             service: Arc::clone(&self.service),
             event_id: Some(id),
             job_id: None,
@@ -232,8 +233,7 @@ impl Intake {
     /// # Errors
     /// `Invalid` when the event is too large, names a version or an action that there is not, or a flow refuses it. The store
     /// when it is fenced.
-    pub fn prepare(&self, trigger: &str, toolkit: &Toolkit, event: Event) -> Result<Prepared> {
-        let _entered = toolkit.logger.enter();
+    pub fn prepare(&self, trigger: &Arc<str>, toolkit: &Toolkit, event: Event) -> Result<Prepared> {
         if event.sub_events.len() > SUB_EVENTS_MAX {
             let what = format!("the event has {} sub-events", event.sub_events.len());
             return Err(Error::invalid(what).help("at most 100,000; send several events"));
@@ -244,6 +244,7 @@ impl Intake {
         if settled.deprecated
             && let Some(version) = &settled.version
         {
+            let _entered = toolkit.logger.enter();
             let events = 1 + event.sub_events.len() as u64;
             let owner = Owner::Source(Arc::clone(&self.source));
             self.registry.deprecations().note(owner, version, events);
@@ -260,10 +261,9 @@ impl Intake {
             count: 0,
             events: Vec::with_capacity(event.sub_events.len() + 1),
         };
-        let trigger: Arc<str> = Arc::from(trigger);
         let mut event = event;
         let sub_events = std::mem::take(&mut event.sub_events);
-        writing.event(&trigger, event)?;
+        writing.event(trigger, event)?;
         for sub_event in sub_events {
             let SubEvent {
                 trigger: own,
@@ -272,7 +272,7 @@ impl Intake {
                 actions,
                 flows,
             } = sub_event;
-            let own = own.unwrap_or_else(|| Arc::clone(&trigger));
+            let own = own.unwrap_or_else(|| Arc::clone(trigger));
             let event = Event {
                 context,
                 data,
@@ -567,6 +567,7 @@ impl<'a> Writing<'a> {
             }
         }
         for action in registry.marshalling(&self.intake.source, trigger) {
+            let _entered = self.toolkit.logger.enter();
             let toolkit = self.for_job(action);
             let marshalled = action.action.marshal(&toolkit, event);
             self.add(action, marshalled.transpose(), &mut made);
@@ -578,11 +579,13 @@ impl<'a> Writing<'a> {
         if !flow.options().enabled {
             return Ok(Actions::new());
         }
+        let _entered = self.toolkit.logger.enter();
         let transformed = flow.transform(self.toolkit);
         transformed.map_err(|error| error.at(format!("flow {}", flow.name())))
     }
 
     fn call_all(&self, destination: &str, calls: &[Call], made: &mut Made<'a>) -> Result<()> {
+        let _entered = self.toolkit.logger.enter();
         for call in calls {
             let action = self.intake.registry.find(destination, &call.action)?;
             let marshalled = call.payload.marshal(&self.for_job(action));

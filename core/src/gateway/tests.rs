@@ -128,8 +128,8 @@ impl House {
     }
 
     fn take(&self, event: Event) -> Result<Taken> {
-        let toolkit = self.intake.begin("signup");
-        let prepared = self.intake.prepare("signup", &toolkit, event)?;
+        let toolkit = self.intake.begin(&"signup".into());
+        let prepared = self.intake.prepare(&"signup".into(), &toolkit, event)?;
         match self.intake.offer(prepared) {
             Ok(taken) => Ok(taken),
             Err(Refusal::Full(_)) => Err(Error::unavailable("full")),

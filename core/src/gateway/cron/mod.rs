@@ -113,7 +113,7 @@ impl CronTrigger {
     /// Makes and stores the event of one time; whether there was any, in whose record `used` is remembered then.
     async fn extract(&self, due: Due, used: StateChange) -> Result<bool> {
         let toolkit = self.intake.begin(&self.trigger);
-        let logger = toolkit.logger.clone();
+        let logger = toolkit.logger.span().clone();
         let extracting = self.extract.extract(&toolkit, due.at).instrument(logger);
         let Some(event) = extracting.await? else {
             return Ok(false);

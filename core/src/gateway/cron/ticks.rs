@@ -136,6 +136,7 @@ fn filled(value: &Value, due: &str) -> Value {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+    use crate::logger::Logger;
     use crate::service::Service;
     use crate::settings::Environment;
 
@@ -146,7 +147,7 @@ mod tests {
 
     async fn event(tick: &Tick) -> (String, String) {
         let toolkit = Toolkit {
-            logger: tracing::Span::none(),
+            logger: Logger::none(),
             service: Arc::new(Service::new(String::new(), Service::GATEWAY)),
             event_id: None,
             job_id: None,

@@ -241,13 +241,15 @@ impl Asked<'_> {
         );
         let gathered = gathered.await?;
         Traffic::add(&traffic.bytes, gathered.bytes.len());
-        let asked = fingerprint(&head, &gathered.bytes);
         let claim = match key {
             None => None,
-            Some(key) => match self.claim(&key).await? {
-                Claimed::New(claim) => Some((claim, asked)),
-                Claimed::Known(kept) => return self.repeat(*kept, asked).await,
-            },
+            Some(key) => {
+                let asked = fingerprint(&head, &gathered.bytes);
+                match self.claim(&key).await? {
+                    Claimed::New(claim) => Some((claim, asked)),
+                    Claimed::Known(kept) => return self.repeat(*kept, asked).await,
+                }
+            }
         };
         let toolkit = trigger.intake.begin(&trigger.name);
         self.event_id = toolkit.event_id;

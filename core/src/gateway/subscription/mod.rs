@@ -142,7 +142,7 @@ impl SubscriptionTrigger {
 
     async fn extract(&self, delivery: &Delivery) -> Result<Outcome> {
         let toolkit = self.intake.begin(&self.trigger);
-        let logger = toolkit.logger.clone();
+        let logger = toolkit.logger.span().clone();
         let extracting = self.extract.extract(&toolkit, delivery.message.clone());
         let Some(event) = extracting.instrument(logger).await? else {
             return Ok(Outcome::Done);

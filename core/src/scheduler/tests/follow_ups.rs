@@ -157,9 +157,12 @@ impl House {
     }
 
     fn take(&self, data: &str) {
-        let toolkit = self.intake.begin("signup");
+        let toolkit = self.intake.begin(&"signup".into());
         let event = Event::of(Json::of(data).unwrap()).context(Json::of("ip").unwrap());
-        let prepared = self.intake.prepare("signup", &toolkit, event).unwrap();
+        let prepared = self
+            .intake
+            .prepare(&"signup".into(), &toolkit, event)
+            .unwrap();
         self.intake.offer(prepared).unwrap();
     }
 

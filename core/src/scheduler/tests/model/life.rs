@@ -210,14 +210,14 @@ impl Life {
     pub(super) fn take(&mut self, events: &[(usize, bool, bool)]) {
         for (trigger, torn, calls) in events {
             let intake = &self.process().intake;
-            let name = TRIGGERS[*trigger];
-            let toolkit = intake.begin(name);
+            let name = TRIGGERS[*trigger].into();
+            let toolkit = intake.begin(&name);
             let data = if *torn { "torn" } else { "whole" };
             let mut event = Event::of(Json::of(data).unwrap());
             if *calls {
                 event = event.call("crm", Call::pass(NAMES[2]));
             }
-            let prepared = intake.prepare(name, &toolkit, event).unwrap();
+            let prepared = intake.prepare(&name, &toolkit, event).unwrap();
             let taken = Taken {
                 trigger: *trigger,
                 torn: *torn,
