@@ -15,8 +15,9 @@ use blacksmith_core::source::{
 
 use crate::changes::{Changes, CopyChanges, Step, StreamRow, Transaction};
 use crate::envelope::{Envelope, Moment};
+use crate::pages::{Page, Pages};
 use crate::protocol::CopyFormat;
-use crate::value::{RowChange, RowMeta, TableBuilder, TableSchema};
+use crate::value::{RowChange, RowMeta, TableBuilder, TableSchema, Taken};
 
 /// Reads pgoutput messages and copied rows.
 #[derive(Debug, Default)]
@@ -78,7 +79,28 @@ struct Table {
     trigger: Arc<str>,
     builder: TableBuilder,
     span: Option<Span>,
+    /// What the builder held at the last look, and rows since then.
     bytes: usize,
+    unseen_rows: usize,
+}
+
+impl Table {
+    /// Takes what is on its page.
+    fn take(&mut self, page: &mut Page<'_>) -> Taken {
+        let before = self.builder.rows();
+        let taken = self.builder.take(&mut page.sheet);
+        if let Some((first, last)) = taken.seqs {
+            self.reach(Position(first), Position(last));
+        }
+        self.unseen_rows += self.builder.rows() - before;
+        taken
+    }
+
+    /// Notes that it has rows of these positions, behind those that it has.
+    fn reach(&mut self, first: Position, last: Position) {
+        let first = self.span.map_or(first, |span| span.first);
+        self.span = Some(Span { first, last });
+    }
 }
 
 /// Builders are asked for their size after this many rows, or bytes of blocks.
@@ -121,16 +143,35 @@ impl Decoder {
         wanted: &Wanted<'_>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
-        let schemas = self.tables_of(block)?;
+        let mut pages = self.pages_of(block)?;
+        let last = self.walk(block, envelope, wanted, &mut pages, out)?;
+        self.decode_all(&mut pages, out)?;
+        // Only the truncate that begins a snapshot has a moment and no transaction.
+        let is_snapshots = envelope.moment.is_some() && block.transaction.is_none();
+        if let (Some(last), false) = (last, is_snapshots) {
+            self.complete_block(block, last, wanted.span);
+        }
+        Ok(())
+    }
+
+    /// Puts the rows of a block on their pages. Returns the last of them, if the walk came to the block's end.
+    fn walk<'a>(
+        &mut self,
+        block: &'a Block,
+        envelope: Envelope,
+        wanted: &Wanted<'_>,
+        pages: &mut Pages<'a>,
+        out: &mut Vec<Decoded>,
+    ) -> Result<Option<(Transaction, Position)>> {
         let transaction = envelope.moment.map(transaction);
         let mut next = block.first;
         let mut last_seen: Option<(Transaction, Position)> = None;
         for step in Changes::new(&block.body, transaction, envelope.streamed) {
             let Step::Row(row) = step? else { continue };
-            let schema = *schemas
-                .get(&row.relation)
+            let page = pages
+                .of(row.relation)
                 .ok_or_else(|| unknown_table(row.relation))?;
-            if block.excluded.covers(schema, row.group) {
+            if block.excluded.covers(page.schema, row.group) {
                 continue;
             }
             let position = next;
@@ -141,26 +182,19 @@ impl Decoder {
                 self.complete(before);
             }
             if position > wanted.span.last {
-                return Ok(());
+                return Ok(None);
             }
             last_seen = Some((row.transaction, position));
-            if wanted.has(position) && (wanted.schema)(schema) {
-                self.row(schema, position, block, &row, out)?;
+            if wanted.has(position) && (wanted.schema)(page.schema) {
+                self.row(page, position, block, &row, out)?;
             }
         }
-        // Only the truncate that begins a snapshot has a moment and no transaction.
-        let is_snapshots = envelope.moment.is_some() && block.transaction.is_none();
-        if !is_snapshots {
-            self.complete_block(block, last_seen, wanted.span);
-        }
-        Ok(())
+        Ok(last_seen)
     }
 
     /// Whether the last transaction of the block ends with it.
-    fn complete_block(&mut self, block: &Block, last: Option<(Transaction, Position)>, span: Span) {
-        let Some((transaction, position)) = last else {
-            return;
-        };
+    fn complete_block(&mut self, block: &Block, last: (Transaction, Position), span: Span) {
+        let (transaction, position) = last;
         let whole = block.transaction.map_or(position, |whole| whole.last);
         if position >= whole && whole <= span.last {
             self.complete(transaction);
@@ -175,12 +209,12 @@ impl Decoder {
         });
     }
 
-    fn row(
+    fn row<'a>(
         &mut self,
-        schema: SchemaId,
+        page: &mut Page<'a>,
         position: Position,
         block: &Block,
-        row: &StreamRow<'_>,
+        row: &StreamRow<'a>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
         let event_id = self.event_id(position, block.received_at);
@@ -191,9 +225,9 @@ impl Decoder {
             event_id: event_id.as_deref(),
         };
         match &row.change {
-            Ok(change) => self.change(schema, position, block, &meta, change, out),
+            Ok(change) => self.change(page, block, &meta, change, out),
             Err(error) => {
-                self.park(schema, position, error, out);
+                self.park(page.schema, position, error, out);
                 Ok(())
             }
         }
@@ -210,10 +244,12 @@ impl Decoder {
         let (Some(moment), Some(tally)) = (envelope.moment, block.tally.first()) else {
             return Err(Error::damaged("copied rows without their snapshot"));
         };
-        self.tables_of(block)?;
+        let mut pages = self.pages_of(block)?;
         if !(wanted.schema)(tally.schema) {
             return Ok(());
         }
+        let oid = self.table(tally.schema)?.oid;
+        let page = pages.of(oid).ok_or_else(|| unknown_table(oid))?;
         for row in CopyChanges::new(&block.body, format) {
             let (ordinal, change) = row?;
             let position = block.first.plus(ordinal);
@@ -225,10 +261,10 @@ impl Decoder {
                     committed_at_us: Some(moment.at_us),
                     event_id: event_id.as_deref(),
                 };
-                self.change(tally.schema, position, block, &meta, &change, out)?;
+                self.change(page, block, &meta, &change, out)?;
             }
         }
-        Ok(())
+        self.decode(page, out)
     }
 
     fn event_id(&self, position: Position, received_at: Timestamp) -> Option<String> {
@@ -236,42 +272,75 @@ impl Decoder {
         Some(Id::of_event(store, position, received_at).to_string())
     }
 
-    fn change(
+    /// Puts a change on its page; full pages are decoded.
+    fn change<'a>(
         &mut self,
-        schema: SchemaId,
-        position: Position,
+        page: &mut Page<'a>,
+        block: &Block,
+        meta: &RowMeta<'_>,
+        change: &RowChange<'a>,
+        out: &mut Vec<Decoded>,
+    ) -> Result<()> {
+        // Only a block that is large itself has large rows.
+        if block.body.len() >= LARGE_ROW_BYTES && change.len_bytes() >= LARGE_ROW_BYTES {
+            return self.large_change(page, block, meta, change, out);
+        }
+        let Some(table) = self.tables.get(&page.schema) else {
+            return Ok(());
+        };
+        if let Err(error) = table.builder.stage(&mut page.sheet, meta, change) {
+            self.park(page.schema, Position(meta.seq), &error, out);
+            return Ok(());
+        }
+        let rows = table.builder.rows() + page.sheet.rows();
+        match page.sheet.is_full() || rows >= self.limits.batch_rows {
+            true => self.decode(page, out),
+            false => Ok(()),
+        }
+    }
+
+    /// A change that is a batch of its own, and whose values are not copied out of the block.
+    fn large_change(
+        &mut self,
+        page: &mut Page<'_>,
         block: &Block,
         meta: &RowMeta<'_>,
         change: &RowChange<'_>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
-        // Only a block that is large itself has large rows.
-        let large = block.body.len() >= LARGE_ROW_BYTES && change.len_bytes() >= LARGE_ROW_BYTES;
-        if large {
-            self.hand_out(schema, out)?;
-        }
-        let Some(table) = self.tables.get_mut(&schema) else {
+        self.decode(page, out)?;
+        self.hand_out(page.schema, out)?;
+        let Some(table) = self.tables.get_mut(&page.schema) else {
             return Ok(());
         };
-        let pushed = match large {
-            true => table.builder.push_lent(meta, change, &block.body),
-            false => table.builder.push(meta, change),
-        };
-        if let Err(error) = pushed {
-            self.park(schema, position, &error, out);
+        let position = Position(meta.seq);
+        match table.builder.push_lent(meta, change, &block.body) {
+            Ok(()) => table.reach(position, position),
+            Err(error) => self.park(page.schema, position, &error, out),
+        }
+        self.hand_out(page.schema, out)
+    }
+
+    fn decode_all(&mut self, pages: &mut Pages<'_>, out: &mut Vec<Decoded>) -> Result<()> {
+        pages.iter_mut().try_for_each(|page| self.decode(page, out))
+    }
+
+    /// Decodes what is on a page. Batches that are large enough then are handed out.
+    fn decode(&mut self, page: &mut Page<'_>, out: &mut Vec<Decoded>) -> Result<()> {
+        let Some(table) = self.tables.get_mut(&page.schema) else {
             return Ok(());
+        };
+        let taken = table.take(page);
+        let is_full = table.builder.rows() >= self.limits.batch_rows || table.builder.is_full();
+        let is_unseen = table.unseen_rows >= ROWS_PER_LOOK;
+        for refused in taken.refused {
+            self.park(page.schema, Position(refused.seq), &refused.error, out);
         }
-        let first = table.span.map_or(position, |span| span.first);
-        table.span = Some(Span {
-            first,
-            last: position,
-        });
-        let rows = table.builder.rows();
-        if large || rows >= self.limits.batch_rows || table.builder.is_full() {
-            return self.hand_out(schema, out);
+        if is_full {
+            return self.hand_out(page.schema, out);
         }
-        if rows % ROWS_PER_LOOK == 0 {
-            self.look(schema);
+        if is_unseen {
+            self.look(page.schema);
             if self.held_bytes > self.limits.held_bytes {
                 return self.hand_out_largest(out);
             }
@@ -297,6 +366,7 @@ impl Decoder {
             let bytes = table.builder.bytes();
             self.held_bytes = self.held_bytes + bytes - table.bytes;
             table.bytes = bytes;
+            table.unseen_rows = 0;
         }
     }
 
@@ -330,6 +400,7 @@ impl Decoder {
         };
         self.held_bytes -= table.bytes;
         table.bytes = 0;
+        table.unseen_rows = 0;
         let Some(span) = table.span.take() else {
             return Ok(());
         };
@@ -344,14 +415,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// Which schema each table of the block has, by oid. A block holds one version of each.
-    fn tables_of(&mut self, block: &Block) -> Result<HashMap<u32, SchemaId>> {
-        let mut by_oid = HashMap::with_capacity(block.tally.len());
+    /// A page for each table of the block.
+    fn pages_of<'a>(&mut self, block: &Block) -> Result<Pages<'a>> {
+        let mut tables = Vec::with_capacity(block.tally.len());
         for tally in block.tally.iter() {
-            let table = self.table(tally.schema)?;
-            by_oid.insert(table.oid, tally.schema);
+            tables.push((self.table(tally.schema)?.oid, tally.schema));
         }
-        Ok(by_oid)
+        Ok(Pages::new(tables))
     }
 
     fn table(&mut self, id: SchemaId) -> Result<&Table> {
@@ -371,6 +441,7 @@ impl Decoder {
                     builder,
                     span: None,
                     bytes: 0,
+                    unseen_rows: 0,
                 },
             );
         }

@@ -7,6 +7,7 @@ pub mod value;
 pub mod changes;
 mod body;
 pub mod envelope;
+mod pages;
 pub mod decoder;
 pub mod state;
 pub mod options;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use arrow_array::RecordBatch;
 use blacksmith_cdc::changes::{Changes, CopyChanges, Step, Transaction};
 use blacksmith_cdc::protocol::CopyFormat;
-use blacksmith_cdc::value::{RowMeta, TableBuilder};
+use blacksmith_cdc::value::{RowChange, RowMeta, Sheet, TableBuilder};
 
 use super::{Piece, Rows, Work};
 
@@ -43,6 +43,7 @@ pub(super) fn batch(rows: Rows, count: u64) -> RecordBatch {
 }
 
 fn push_stream(builder: &mut TableBuilder, body: &[u8]) {
+    let mut sheet = Sheet::default();
     for step in Changes::new(body, Some(TRANSACTION), false) {
         let Ok(Step::Row(row)) = step else {
             panic!("only rows")
@@ -54,8 +55,28 @@ fn push_stream(builder: &mut TableBuilder, body: &[u8]) {
             event_id: None,
         };
         let change = row.change.expect("a whole row");
-        builder.push(&meta, &change).expect("values of their types");
+        stage(builder, &mut sheet, &meta, &change);
     }
+    take(builder, &mut sheet);
+}
+
+/// As the decoder does it: rows gather, and are decoded by column.
+fn stage<'a>(
+    builder: &mut TableBuilder,
+    sheet: &mut Sheet<'a>,
+    meta: &RowMeta<'_>,
+    change: &RowChange<'a>,
+) {
+    let staged = builder.stage(sheet, meta, change);
+    staged.expect("as many values as columns");
+    if sheet.is_full() {
+        take(builder, sheet);
+    }
+}
+
+fn take(builder: &mut TableBuilder, sheet: &mut Sheet<'_>) {
+    let taken = builder.take(sheet);
+    assert!(taken.refused.is_empty(), "values of their types");
 }
 
 const TRANSACTION: Transaction = Transaction {
@@ -79,14 +100,16 @@ fn copy(rows: Rows, binary: bool, form: &str) -> Piece {
 }
 
 fn decode_copy(builder: &mut TableBuilder, body: &[u8], format: CopyFormat) {
+    let mut sheet = Sheet::default();
     for change in CopyChanges::new(body, format) {
         let (seq, change) = change.expect("a whole row");
         let meta = RowMeta {
             seq,
             ..RowMeta::default()
         };
-        builder.push(&meta, &change).expect("values of their types");
+        stage(builder, &mut sheet, &meta, &change);
     }
+    take(builder, &mut sheet);
     finish(builder);
 }
 

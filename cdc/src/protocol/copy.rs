@@ -121,7 +121,7 @@ impl<'a> TextRow<'a> {
         self.values().count()
     }
 
-    pub(super) fn values(&self) -> TextValues<'a> {
+    pub(crate) fn values(&self) -> TextValues<'a> {
         TextValues {
             rest: Some(self.line),
         }
@@ -238,7 +238,7 @@ impl<'a> BinaryRow<'a> {
         usize::from(self.columns)
     }
 
-    pub(super) fn values(&self) -> BinaryValues<'a> {
+    pub(crate) fn values(&self) -> BinaryValues<'a> {
         BinaryValues {
             left: self.columns,
             cursor: Cursor::new(self.body),

@@ -119,7 +119,7 @@ impl<'a> TupleData<'a> {
         Ok(TupleData { columns, body })
     }
 
-    fn values(&self) -> LogicalValues<'a> {
+    pub(crate) fn values(&self) -> LogicalValues<'a> {
         LogicalValues(self.body)
     }
 }

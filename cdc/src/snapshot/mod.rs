@@ -216,7 +216,7 @@ impl Snapshots {
         let types = load_types(&client, &oids).await?;
         let described = tables.into_iter().map(|table| {
             let (schema, description) = self.tables.define(&table, &types)?;
-            let binary = plan::is_faster_in_binary(&description);
+            let binary = plan::is_read_in_binary(&description);
             Ok((table, schema, binary))
         });
         Ok(Described {

@@ -9,6 +9,8 @@ use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBu
 use arrow_schema::ArrowError;
 
 use super::misfit::{Fit, wrong};
+use super::odd::{Odd, Plain};
+use crate::protocol::Value;
 
 /// Values of a fixed size.
 #[derive(Debug)]
@@ -34,6 +36,35 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
     pub(crate) fn push_null(&mut self) {
         self.values.push(T::Native::default());
         self.nulls.append_null();
+    }
+
+    /// Adds the values of a column, each read by the one function or the other.
+    #[inline]
+    pub(crate) fn extend<'a>(
+        &mut self,
+        column: impl Iterator<Item = Value<'a>>,
+        odd: &mut Odd,
+        text: impl Fn(&[u8]) -> Fit<T::Native>,
+        binary: impl Fn(&[u8]) -> Fit<T::Native>,
+    ) {
+        self.values.reserve(column.size_hint().0);
+        for (row, value) in column.enumerate() {
+            let read = match odd.plain(row, value) {
+                Some(Plain::Binary(sent)) => binary(sent),
+                Some(Plain::Text(sent)) => text(sent),
+                None => {
+                    self.push_null();
+                    continue;
+                }
+            };
+            match read {
+                Ok(value) => self.push(value),
+                Err(misfit) => {
+                    self.push_null();
+                    odd.note(row, misfit);
+                }
+            }
+        }
     }
 
     pub(crate) fn truncate(&mut self, len: usize) {
@@ -109,20 +140,66 @@ impl Bytes {
     }
 
     /// Adds what `write` appends, or nothing when it fails.
-    #[inline]
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
         let start = self.gather().len();
         write(&mut self.data).inspect_err(|_| self.data.truncate(start))?;
         self.close()
     }
 
-    /// As [`Bytes::write`], when what was written must be UTF-8.
-    pub(crate) fn write_text(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
-        let start = self.end();
-        self.write(|data| {
-            write(data)?;
-            check_utf8(&data[start..])
-        })
+    /// Adds the values of a column, each as the one function or the other appends it.
+    #[inline]
+    pub(crate) fn extend<'a>(
+        &mut self,
+        column: impl Iterator<Item = Value<'a>>,
+        odd: &mut Odd,
+        text: impl Fn(&[u8], &mut Vec<u8>) -> Fit<()>,
+        binary: impl Fn(&[u8], &mut Vec<u8>) -> Fit<()>,
+    ) {
+        self.offsets.reserve(column.size_hint().0);
+        for (row, value) in column.enumerate() {
+            let Some(sent) = odd.plain(row, value) else {
+                self.push_null();
+                continue;
+            };
+            let data = self.gather();
+            let start = data.len();
+            let written = match sent {
+                Plain::Binary(sent) => binary(sent, data),
+                Plain::Text(sent) => text(sent, data),
+            };
+            if let Err(misfit) = written.and_then(|()| self.close()) {
+                self.data.truncate(start);
+                self.push_null();
+                odd.note(row, misfit);
+            }
+        }
+    }
+
+    /// As [`Bytes::extend`], of values that must be UTF-8 when they are written.
+    #[inline]
+    pub(crate) fn extend_text<'a>(
+        &mut self,
+        column: impl Iterator<Item = Value<'a>>,
+        odd: &mut Odd,
+        text: impl Fn(&[u8], &mut Vec<u8>) -> Fit<()>,
+        binary: impl Fn(&[u8], &mut Vec<u8>) -> Fit<()>,
+    ) {
+        let (rows, start) = (self.len(), self.end());
+        self.extend(column, odd, text, binary);
+        // Most text is ASCII, and of all of it at once that is found out in a quarter of the time.
+        if !self.data.get(start..).is_none_or(<[u8]>::is_ascii) {
+            self.check_rows(rows, odd);
+        }
+    }
+
+    /// Looks at each value from the row `first` on by itself.
+    fn check_rows(&mut self, first: usize, odd: &mut Odd) {
+        for (row, ends) in self.offsets.windows(2).skip(first).enumerate() {
+            let value = self.data.get(ends[0] as usize..ends[1] as usize);
+            if let Err(misfit) = check_utf8(value.unwrap_or_default()) {
+                odd.note(row, misfit);
+            }
+        }
     }
 
     #[inline]
@@ -181,10 +258,8 @@ impl Bytes {
     }
 }
 
-#[inline]
 pub(crate) fn check_utf8(bytes: &[u8]) -> Fit<()> {
-    // Most text is ASCII, which is found out in a quarter of the time.
-    match bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+    match std::str::from_utf8(bytes).is_ok() {
         true => Ok(()),
         false => wrong("is not UTF-8"),
     }

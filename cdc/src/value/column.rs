@@ -9,7 +9,9 @@ use arrow_schema::ArrowError;
 use super::array;
 use super::mapping::{Form, Plan};
 use super::misfit::{Fit, wrong};
+use super::odd::{Odd, Plain};
 use super::scalar::{ScalarBuilder, Sent};
+use crate::protocol::Value;
 
 /// One column of a table.
 #[derive(Debug)]
@@ -38,19 +40,11 @@ impl ColumnBuilder {
         }
     }
 
-    #[inline]
-    pub(crate) fn push_text(&mut self, text: &[u8]) -> Fit<()> {
+    /// Adds values. Where one does not go into it, the column holds a null, and `odd` says why.
+    pub(crate) fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>, odd: &mut Odd) {
         match self {
-            ColumnBuilder::One(scalar) => scalar.push_text(text),
-            ColumnBuilder::List(list) => list.push_text(text),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn push_binary(&mut self, binary: &[u8]) -> Fit<()> {
-        match self {
-            ColumnBuilder::One(scalar) => scalar.push_binary(binary),
-            ColumnBuilder::List(list) => list.push_binary(binary),
+            ColumnBuilder::One(scalar) => scalar.extend(values, odd),
+            ColumnBuilder::List(list) => list.extend(values, odd),
         }
     }
 
@@ -62,18 +56,19 @@ impl ColumnBuilder {
         }
     }
 
-    pub(crate) fn push_null(&mut self) {
+    pub(crate) fn len(&self) -> usize {
         match self {
-            ColumnBuilder::One(scalar) => scalar.push_null(),
-            ColumnBuilder::List(list) => list.push_null(),
+            ColumnBuilder::One(scalar) => scalar.len(),
+            ColumnBuilder::List(list) => list.offsets.len() - 1,
         }
     }
 
+    /// Cuts back to `len` values, if there are more.
     pub(crate) fn truncate(&mut self, len: usize) {
         match self {
-            ColumnBuilder::One(scalar) if scalar.len() > len => scalar.truncate(len),
-            ColumnBuilder::List(list) if list.offsets.len() > len + 1 => list.truncate(len),
-            _ => {}
+            _ if self.len() <= len => {}
+            ColumnBuilder::One(scalar) => scalar.truncate(len),
+            ColumnBuilder::List(list) => list.truncate(len),
         }
     }
 
@@ -106,16 +101,33 @@ impl ListBuilder {
         }
     }
 
+    fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>, odd: &mut Odd) {
+        for (row, value) in values.enumerate() {
+            let pushed = match odd.plain(row, value) {
+                Some(Plain::Text(text)) => self.push_text(text),
+                Some(Plain::Binary(binary)) => self.push_binary(binary),
+                None => {
+                    self.push_null();
+                    continue;
+                }
+            };
+            if let Err(misfit) = pushed {
+                self.push_null();
+                odd.note(row, misfit);
+            }
+        }
+    }
+
     fn push_text(&mut self, text: &[u8]) -> Fit<()> {
         let elements = &mut self.elements;
         let read = match self.plan {
-            Plan::Vector => array::read_vector(text, |element| elements.push_text(element)),
+            Plan::Vector => array::read_vector(text, |element| elements.push(Value::Text(element))),
             Plan::List { delimiter, .. } => array::read_text(
                 text,
                 delimiter,
                 &mut self.scratch,
                 |element| match element {
-                    Some(element) => elements.push_text(element),
+                    Some(element) => elements.push(Value::Text(element)),
                     None => {
                         elements.push_null();
                         Ok(())
@@ -133,7 +145,7 @@ impl ListBuilder {
         }
         let elements = &mut self.elements;
         let read = array::read_binary(binary, |element| match element {
-            Some(element) => elements.push_binary(element),
+            Some(element) => elements.push(Value::Binary(element)),
             None => {
                 elements.push_null();
                 Ok(())

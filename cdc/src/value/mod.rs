@@ -21,6 +21,7 @@
 pub mod schema;
 pub mod mapping;
 mod misfit;
+mod odd;
 mod scan;
 mod number;
 mod numeric;
@@ -33,6 +34,7 @@ mod buffer;
 mod scalar;
 mod column;
 mod system;
+mod sheet;
 mod row;
 pub mod table;
 pub mod render;
@@ -42,4 +44,5 @@ mod tests;
 
 pub use mapping::binary_ok;
 pub use schema::{Column, Identity, TableSchema, TypeKind};
-pub use table::{RowChange, RowMeta, TableBuilder};
+pub use sheet::Sheet;
+pub use table::{Refused, RowChange, RowMeta, TableBuilder, Taken};

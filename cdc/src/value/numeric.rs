@@ -9,6 +9,18 @@ use super::misfit::{Fit, Misfit, wrong};
 
 const NOT_NUMERIC: &str = "is not a numeric";
 const NEGATIVE: u16 = 0x4000;
+/// Digits of base 10,000 that 64 bits hold.
+const SHORT_DIGITS_MAX: usize = 4;
+/// The powers of ten that 64 bits hold.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// An integer wide enough for a decimal of some precision.
 pub(crate) trait Decimal: Copy + PartialOrd {
@@ -16,6 +28,8 @@ pub(crate) trait Decimal: Copy + PartialOrd {
     const ZERO: Self;
     /// `self * factor + digits`, both below 10^18.
     fn shift_in(self, factor: u64, digits: u64) -> Option<Self>;
+    /// `a * b`, of which one is below 10^16.
+    fn of_product(a: u64, b: u64) -> Option<Self>;
     /// Changes the sign.
     fn negate(self) -> Self;
     /// `10^exponent`
@@ -28,6 +42,10 @@ impl Decimal for i128 {
     fn shift_in(self, factor: u64, digits: u64) -> Option<Self> {
         self.checked_mul(i128::from(factor))?
             .checked_add(i128::from(digits))
+    }
+    #[inline]
+    fn of_product(a: u64, b: u64) -> Option<Self> {
+        Some(i128::from(a) * i128::from(b))
     }
     fn negate(self) -> Self {
         -self
@@ -42,6 +60,9 @@ impl Decimal for i256 {
     fn shift_in(self, factor: u64, digits: u64) -> Option<Self> {
         self.checked_mul(i256::from_i128(i128::from(factor)))?
             .checked_add(i256::from_i128(i128::from(digits)))
+    }
+    fn of_product(a: u64, b: u64) -> Option<Self> {
+        Some(i256::from_i128(i128::from(a) * i128::from(b)))
     }
     fn negate(self) -> Self {
         self.wrapping_neg()
@@ -106,6 +127,39 @@ impl<D: Decimal> Bounds<D> {
         if wire.special().is_some() {
             return Err(Misfit::Beyond);
         }
+        let sum = match self.read_short(&wire) {
+            Some(sum) => sum?,
+            None => self.read_long(&wire)?,
+        };
+        self.check(sum, wire.sign == NEGATIVE)
+    }
+
+    /// Reads what is told by one number of 64 bits and a power of ten, as nearly all values are; nothing when this one is not.
+    #[inline]
+    fn read_short(&self, wire: &Wire<'_>) -> Option<Fit<Option<D>>> {
+        if wire.count > SHORT_DIGITS_MAX {
+            return None;
+        }
+        let mut digits = 0u64;
+        for digit in wire.digits() {
+            match digit {
+                Ok(digit) => digits = digits * 10_000 + u64::from(digit),
+                Err(misfit) => return Some(Err(misfit)),
+            }
+        }
+        // The power of ten of the last digit, counted from our scale.
+        let last = i64::from(wire.weight) - wire.count as i64 + 1;
+        let power = 4 * last + i64::from(self.scale);
+        let factor = POWERS.get(usize::try_from(power.unsigned_abs()).ok()?)?;
+        Some(match power {
+            0.. => Ok(D::of_product(digits, *factor)),
+            _ if digits.is_multiple_of(*factor) => Ok(D::of_product(digits / factor, 1)),
+            _ => Err(Misfit::Beyond),
+        })
+    }
+
+    /// Reads digit by digit.
+    fn read_long(&self, wire: &Wire<'_>) -> Fit<Option<D>> {
         // The power of ten of the digit at hand, counted from our scale.
         let mut power = 4 * i64::from(wire.weight) + i64::from(self.scale);
         let mut sum = Some(D::ZERO);
@@ -132,7 +186,7 @@ impl<D: Decimal> Bounds<D> {
                 _ => sum = None,
             }
         }
-        self.check(sum, wire.sign == NEGATIVE)
+        Ok(sum)
     }
 }
 
@@ -209,8 +263,8 @@ impl<'a> Wire<'a> {
             if hidden <= 0 {
                 return false;
             }
-            let cut = 10u16.pow(hidden.min(4) as u32);
-            if u16::from_be_bytes([pair[0], pair[1]]) % cut != 0 {
+            let cut = POWERS[hidden.min(4) as usize];
+            if u64::from(u16::from_be_bytes([pair[0], pair[1]])) % cut != 0 {
                 return true;
             }
             hidden -= 4;

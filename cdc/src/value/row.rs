@@ -1,4 +1,7 @@
-//! Rows being filled, value by value: the table's columns beside ours.
+//! Columns being filled, sheet by sheet: the table's beside ours.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
 
 use arrow_array::ArrayRef;
 use arrow_schema::ArrowError;
@@ -8,9 +11,11 @@ use super::buffer::check_utf8;
 use super::column::ColumnBuilder;
 use super::mapping::{Plan, column_names};
 use super::misfit::{Fit, Misfit};
+use super::odd::{Failure, Odd, Place};
 use super::scalar::Sent;
 use super::schema::TableSchema;
-use super::system::{Op, RowMeta, SystemBuilder};
+use super::sheet::Sheet;
+use super::system::SystemBuilder;
 use super::text;
 use crate::protocol::Value;
 use crate::protocol::copy::unescape;
@@ -22,26 +27,10 @@ pub(crate) struct RowBuilder {
     plans: Vec<Plan>,
     columns: Vec<ColumnBuilder>,
     system: SystemBuilder,
-    scratch: Vec<u8>,
-    /// What large values of the row at hand may be kept in, when that outlives the row.
-    lent: Option<Bytes>,
 }
 
 /// Values from this size on are not copied where that can be avoided.
 const KEPT_BYTES_MIN: usize = 1 << 20;
-
-/// Where and why a row failed.
-pub(crate) struct Failure {
-    /// Index of the column, when it is one.
-    pub(crate) column: Option<usize>,
-    /// What is wrong, without the value.
-    pub(crate) what: &'static str,
-}
-
-pub(crate) const OTHER_COLUMNS: Failure = Failure {
-    column: None,
-    what: "it has another number of columns than the table",
-};
 
 /// The part of `memory` that `bytes` are, if they are one.
 fn within(memory: &Bytes, bytes: &[u8]) -> Option<Bytes> {
@@ -61,14 +50,7 @@ impl RowBuilder {
             columns: plans.iter().map(|plan| ColumnBuilder::new(*plan)).collect(),
             plans,
             system: SystemBuilder::new(event_id),
-            scratch: Vec::new(),
-            lent: None,
         }
-    }
-
-    /// Values of the rows that follow lie in `memory`, and large ones may be kept there.
-    pub(crate) fn lend(&mut self, memory: Option<&Bytes>) {
-        self.lent = memory.cloned();
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -87,99 +69,79 @@ impl RowBuilder {
         own.unwrap_or(0).max(self.system.bytes_of_largest())
     }
 
-    /// Adds a row. When it fails, what it added is taken back by [`RowBuilder::truncate`].
-    pub(crate) fn append<'a>(
+    /// Takes the rows of a sheet. Those that cannot be read are taken out of it, and given back by their `_seq`. Large values are kept in `lent` where their columns can, if they lie in it.
+    pub(crate) fn take(
         &mut self,
-        op: Op,
-        meta: &RowMeta<'_>,
-        mut values: impl Iterator<Item = Value<'a>>,
-    ) -> Result<(), Failure> {
-        for at in 0..self.columns.len() {
-            let value = values.next().ok_or(OTHER_COLUMNS)?;
-            self.append_value(at, value).map_err(|misfit| Failure {
-                column: Some(at),
-                what: match misfit {
-                    Misfit::Wrong(what) => what,
-                    Misfit::Beyond => "does not fit its Arrow type",
+        sheet: &mut Sheet<'_>,
+        lent: Option<&Bytes>,
+    ) -> Vec<(u64, Failure)> {
+        let mut refused = Vec::new();
+        let before = self.rows();
+        while !sheet.is_empty() {
+            let wrong = self.fill(sheet, lent);
+            if wrong.is_empty() {
+                break;
+            }
+            // As if they had never come.
+            self.truncate(before);
+            let wrong: BTreeMap<u64, Failure> = first_of_each(sheet, wrong);
+            sheet.remove(|seq| wrong.contains_key(&seq));
+            refused.extend(wrong);
+        }
+        refused
+    }
+
+    /// Adds all rows of a sheet, column by column, and says which of them cannot be read.
+    fn fill(&mut self, sheet: &Sheet<'_>, lent: Option<&Bytes>) -> Vec<(usize, Failure)> {
+        let mut odd = Odd::default();
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            odd.begin(at);
+            match lent {
+                Some(memory) => keep_or_extend(column, sheet.column(at), memory, &mut odd),
+                None => column.extend(sheet.column(at), &mut odd),
+            }
+        }
+        if odd.wrong.is_empty() {
+            self.close(sheet, &mut odd);
+        }
+        odd.wrong
+    }
+
+    /// Adds our own columns of each row.
+    fn close(&mut self, sheet: &Sheet<'_>, odd: &mut Odd) {
+        let mut unchanged = in_order(std::mem::take(&mut odd.unchanged));
+        let mut beyond = in_order(std::mem::take(&mut odd.beyond));
+        for (row, head) in sheet.heads().iter().enumerate() {
+            let noted = std::iter::from_fn(|| unchanged.next_if(|(at, _)| *at == row))
+                .try_for_each(|(_, column)| self.system.add_unchanged(&self.names[column]))
+                .map_err(|misfit| failure(None, misfit));
+            let as_text = std::iter::from_fn(|| beyond.next_if(|(at, _)| *at == row)).try_for_each(
+                |(_, column)| {
+                    self.add_as_text(column, sheet.value(row, column))
+                        .map_err(|misfit| failure(Some(column), misfit))
                 },
-            })?;
-        }
-        // A text row of a table without columns is one empty field.
-        if values.next().is_some() && !self.columns.is_empty() {
-            return Err(OTHER_COLUMNS);
-        }
-        self.system.close(op, meta).map_err(|_| Failure {
-            column: None,
-            what: "its id does not fit the batch",
-        })
-    }
-
-    #[inline]
-    fn append_value(&mut self, at: usize, value: Value<'_>) -> Fit<()> {
-        if self.lent.is_some() && value.len_bytes() >= KEPT_BYTES_MIN && self.keep(at, value)? {
-            return Ok(());
-        }
-        let column = &mut self.columns[at];
-        match value {
-            Value::Null => column.push_null(),
-            Value::Unchanged => {
-                column.push_null();
-                self.system.add_unchanged(&self.names[at])?;
+            );
+            let closed = self.system.close(head).map_err(|_| Failure {
+                column: None,
+                what: "its id does not fit the batch",
+            });
+            if let Err(failure) = noted.and(as_text).and(closed) {
+                odd.refuse(row, failure);
             }
-            Value::Text(text) => match column.push_text(text) {
-                Err(Misfit::Beyond) => self.append_as_text(at, text)?,
-                pushed => pushed?,
-            },
-            Value::Escaped(field) => {
-                let mut text = std::mem::take(&mut self.scratch);
-                text.clear();
-                unescape(field, &mut text);
-                let appended = self.append_value(at, Value::Text(&text));
-                self.scratch = text;
-                appended?;
-            }
-            Value::Binary(binary) => match column.push_binary(binary) {
-                Err(Misfit::Beyond) => {
-                    column.push_null();
-                    let plan = self.plans[at];
-                    self.add_as_text(at, |out| text::write(plan, binary, out))?;
-                }
-                pushed => pushed?,
-            },
         }
-        Ok(())
     }
 
-    /// Adds a large value where it lies, if its column takes it so. Escaped text is written out first, and only once.
-    fn keep(&mut self, at: usize, value: Value<'_>) -> Fit<bool> {
-        let lent = |bytes: &[u8]| within(self.lent.as_ref()?, bytes);
-        let sent = match value {
-            Value::Text(text) => lent(text).map(Sent::Text),
-            Value::Binary(binary) => lent(binary).map(Sent::Binary),
-            Value::Escaped(field) => {
-                let mut text = Vec::with_capacity(field.len());
-                unescape(field, &mut text);
-                Some(Sent::Text(text.into()))
-            }
-            Value::Null | Value::Unchanged => None,
-        };
-        let Some(sent) = sent else { return Ok(false) };
-        let back = self.columns[at].keep(sent)?;
-        Ok(back.is_none())
-    }
-
-    fn append_as_text(&mut self, at: usize, text: &[u8]) -> Fit<()> {
-        self.columns[at].push_null();
-        self.add_as_text(at, |out| {
-            out.extend_from_slice(text);
-            Ok(())
-        })
-    }
-
-    fn add_as_text(&mut self, at: usize, write: impl FnOnce(&mut Vec<u8>) -> Fit<()>) -> Fit<()> {
+    /// Adds to the row at hand, as text, a value that its column cannot hold.
+    fn add_as_text(&mut self, at: usize, value: Option<Value<'_>>) -> Fit<()> {
+        let plan = self.plans[at];
         self.system.add_as_text(&self.names[at], |out| {
             let start = out.len();
-            write(out)?;
+            match value {
+                Some(Value::Text(text)) => out.extend_from_slice(text),
+                Some(Value::Escaped(field)) => unescape(field, out),
+                Some(Value::Binary(binary)) => text::write(plan, binary, out)?,
+                Some(Value::Null | Value::Unchanged) | None => {}
+            }
             check_utf8(&out[start..])
         })
     }
@@ -200,4 +162,70 @@ impl RowBuilder {
         }
         Ok(arrays)
     }
+}
+
+/// Adds values one by one: large ones are kept where they lie, if their column takes them so.
+fn keep_or_extend<'a>(
+    column: &mut ColumnBuilder,
+    values: impl Iterator<Item = Value<'a>>,
+    memory: &Bytes,
+    odd: &mut Odd,
+) {
+    let kept = |column: &mut ColumnBuilder, value| match kept_in(memory, value) {
+        Some(sent) => column.keep(sent).map(|back| back.is_none()),
+        None => Ok(false),
+    };
+    for (row, value) in values.enumerate() {
+        let mut own = Odd::default();
+        match kept(column, value) {
+            Ok(true) => {}
+            Ok(false) => column.extend(std::iter::once(value), &mut own),
+            Err(misfit) => {
+                column.extend(std::iter::once(Value::Null), &mut own);
+                odd.note(row, misfit);
+            }
+        }
+        odd.add(row, &own);
+    }
+}
+
+/// A large value where it lies, if that is in `memory`. Escaped text is written out first, and only once.
+fn kept_in(memory: &Bytes, value: Value<'_>) -> Option<Sent> {
+    if value.len_bytes() < KEPT_BYTES_MIN {
+        return None;
+    }
+    match value {
+        Value::Text(text) => within(memory, text).map(Sent::Text),
+        Value::Binary(binary) => within(memory, binary).map(Sent::Binary),
+        Value::Escaped(field) => {
+            let mut text = Vec::with_capacity(field.len());
+            unescape(field, &mut text);
+            Some(Sent::Text(text.into()))
+        }
+        Value::Null | Value::Unchanged => None,
+    }
+}
+
+/// The first failure of each row, by its `_seq`.
+fn first_of_each(sheet: &Sheet<'_>, wrong: Vec<(usize, Failure)>) -> BTreeMap<u64, Failure> {
+    let mut first = BTreeMap::new();
+    for (row, failure) in wrong {
+        if let Some(head) = sheet.heads().get(row) {
+            first.entry(head.seq).or_insert(failure);
+        }
+    }
+    first
+}
+
+fn in_order(mut places: Vec<Place>) -> Peekable<std::vec::IntoIter<Place>> {
+    places.sort_unstable();
+    places.into_iter().peekable()
+}
+
+fn failure(column: Option<usize>, misfit: Misfit) -> Failure {
+    let what = match misfit {
+        Misfit::Wrong(what) => what,
+        Misfit::Beyond => "does not fit its Arrow type",
+    };
+    Failure { column, what }
 }

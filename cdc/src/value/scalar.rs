@@ -1,6 +1,6 @@
 //! Builders of scalar columns: a value's bytes in, an Arrow array out.
 //!
-//! A push either adds one value or, when the value is a [`Misfit`], leaves the column as it was.
+//! Whole columns are added at once, each in a loop that knows its type: what does not fit leaves a null in its place, and a note.
 
 use std::sync::Arc;
 
@@ -19,7 +19,9 @@ use super::mapping::Form;
 use super::misfit::{Fit, Misfit};
 use super::number::{fixed, float, integer, one_nan};
 use super::numeric::Bounds;
+use super::odd::{Odd, Plain};
 use super::text;
+use crate::protocol::Value;
 
 /// What stands before the text of a binary jsonb.
 const JSONB_VERSION: u8 = 1;
@@ -95,75 +97,73 @@ impl ScalarBuilder {
         }
     }
 
-    /// Adds a value from its text.
-    #[inline]
-    pub(crate) fn push_text(&mut self, text: &[u8]) -> Fit<()> {
+    /// Adds the values of a column. Where one does not go into it, it holds a null, and `odd` says why.
+    pub(crate) fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>, odd: &mut Odd) {
         match self {
-            ScalarBuilder::Bool(values, nulls) => push_bool(values, nulls, bool_text(text)?),
-            ScalarBuilder::Int2(column) => column.push(integer(text)?),
-            ScalarBuilder::Int4(column) => column.push(integer(text)?),
-            ScalarBuilder::Int8(column) => column.push(integer(text)?),
-            ScalarBuilder::Oid(column) => column.push(integer(text)?),
-            ScalarBuilder::Float4(column) => column.push(float(text)?),
-            ScalarBuilder::Float8(column) => column.push(float(text)?),
-            ScalarBuilder::Decimal128(column, bounds, _) => column.push(bounds.read_text(text)?),
-            ScalarBuilder::Decimal256(column, bounds, _) => column.push(bounds.read_text(text)?),
-            ScalarBuilder::Bytea(column) => column.write(|data| bytea::read(text, data))?,
-            ScalarBuilder::Uuid(values, nulls) => push_uuid(values, nulls, bytea::uuid(text)?),
-            ScalarBuilder::Date(column) => column.push(calendar::date(text)?),
-            ScalarBuilder::Time(column) => column.push(calendar::time(text)?),
-            ScalarBuilder::Timestamp(column, _) => column.push(calendar::timestamp(text)?),
-            ScalarBuilder::Text(column, Form::Char) => column.write_text(|data| {
-                text::write_char(text, data);
-                Ok(())
-            })?,
-            ScalarBuilder::Text(column, _) => {
-                check_utf8(text)?;
-                column.push(text)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a value from its binary form.
-    #[inline]
-    pub(crate) fn push_binary(&mut self, binary: &[u8]) -> Fit<()> {
-        match self {
-            ScalarBuilder::Bool(values, nulls) => {
-                push_bool(values, nulls, fixed::<1>(binary)? != [0]);
-            }
-            ScalarBuilder::Int2(column) => column.push(i16::from_be_bytes(fixed(binary)?)),
-            ScalarBuilder::Int4(column) => column.push(i32::from_be_bytes(fixed(binary)?)),
-            ScalarBuilder::Int8(column) => column.push(i64::from_be_bytes(fixed(binary)?)),
-            ScalarBuilder::Oid(column) => column.push(u32::from_be_bytes(fixed(binary)?)),
-            ScalarBuilder::Float4(column) => {
-                column.push(one_nan(f32::from_be_bytes(fixed(binary)?)));
-            }
-            ScalarBuilder::Float8(column) => {
-                column.push(one_nan(f64::from_be_bytes(fixed(binary)?)));
-            }
+            ScalarBuilder::Bool(column, nulls) => extend_bools(column, nulls, values, odd),
+            ScalarBuilder::Int2(column) => column.extend(values, odd, integer, |sent| {
+                Ok(i16::from_be_bytes(fixed(sent)?))
+            }),
+            ScalarBuilder::Int4(column) => column.extend(values, odd, integer, |sent| {
+                Ok(i32::from_be_bytes(fixed(sent)?))
+            }),
+            ScalarBuilder::Int8(column) => column.extend(values, odd, integer, |sent| {
+                Ok(i64::from_be_bytes(fixed(sent)?))
+            }),
+            ScalarBuilder::Oid(column) => column.extend(values, odd, integer, |sent| {
+                Ok(u32::from_be_bytes(fixed(sent)?))
+            }),
+            ScalarBuilder::Float4(column) => column.extend(values, odd, float, |sent| {
+                Ok(one_nan(f32::from_be_bytes(fixed(sent)?)))
+            }),
+            ScalarBuilder::Float8(column) => column.extend(values, odd, float, |sent| {
+                Ok(one_nan(f64::from_be_bytes(fixed(sent)?)))
+            }),
             ScalarBuilder::Decimal128(column, bounds, _) => {
-                column.push(bounds.read_binary(binary)?);
+                let bounds = *bounds;
+                let text = |sent: &[u8]| bounds.read_text(sent);
+                column.extend(values, odd, text, |sent| bounds.read_binary(sent));
             }
             ScalarBuilder::Decimal256(column, bounds, _) => {
-                column.push(bounds.read_binary(binary)?);
+                let bounds = *bounds;
+                let text = |sent: &[u8]| bounds.read_text(sent);
+                column.extend(values, odd, text, |sent| bounds.read_binary(sent));
             }
-            ScalarBuilder::Bytea(column) => column.push(binary)?,
-            ScalarBuilder::Uuid(values, nulls) => push_uuid(values, nulls, fixed(binary)?),
-            ScalarBuilder::Date(column) => column.push(calendar::date_binary(binary)?),
-            ScalarBuilder::Time(column) => column.push(calendar::time_binary(binary)?),
+            ScalarBuilder::Bytea(column) => column.extend(values, odd, bytea::read, as_sent),
+            ScalarBuilder::Uuid(column, nulls) => extend_uuids(column, nulls, values, odd),
+            ScalarBuilder::Date(column) => {
+                column.extend(values, odd, calendar::date, calendar::date_binary);
+            }
+            ScalarBuilder::Time(column) => {
+                column.extend(values, odd, calendar::time, calendar::time_binary);
+            }
             ScalarBuilder::Timestamp(column, _) => {
-                column.push(calendar::timestamp_binary(binary)?);
+                column.extend(values, odd, calendar::timestamp, calendar::timestamp_binary);
             }
             ScalarBuilder::Text(column, Form::Text) => {
-                check_utf8(binary)?;
-                column.push(binary)?;
+                column.extend_text(values, odd, as_sent, as_sent);
+            }
+            ScalarBuilder::Text(column, Form::Char) => {
+                let write = |sent: &[u8], data: &mut Vec<u8>| {
+                    text::write_char(sent, data);
+                    Ok(())
+                };
+                column.extend_text(values, odd, write, write);
             }
             ScalarBuilder::Text(column, form) => {
-                column.write_text(|data| text::write_scalar(*form, binary, data))?;
+                let form = *form;
+                column.extend_text(values, odd, as_sent, |sent, data| {
+                    text::write_scalar(form, sent, data)
+                });
             }
         }
-        Ok(())
+    }
+
+    /// Adds one value, as [`ScalarBuilder::extend`] does, and says why it is a null instead.
+    pub(crate) fn push(&mut self, value: Value<'_>) -> Fit<()> {
+        let mut odd = Odd::default();
+        self.extend(std::iter::once(value), &mut odd);
+        odd.first().map_or(Ok(()), Err)
     }
 
     /// Adds a value that is kept where it lies, when what was sent is what its column holds; else does nothing and
@@ -324,12 +324,52 @@ fn bool_text(text: &[u8]) -> Fit<bool> {
     }
 }
 
-fn push_bool(values: &mut BooleanBufferBuilder, nulls: &mut NullBufferBuilder, value: bool) {
-    values.append(value);
-    nulls.append_non_null();
+fn extend_bools<'a>(
+    column: &mut BooleanBufferBuilder,
+    nulls: &mut NullBufferBuilder,
+    values: impl Iterator<Item = Value<'a>>,
+    odd: &mut Odd,
+) {
+    for (row, value) in values.enumerate() {
+        let read = odd.plain(row, value).map(|sent| match sent {
+            Plain::Text(text) => bool_text(text),
+            Plain::Binary(binary) => fixed::<1>(binary).map(|byte| byte != [0]),
+        });
+        let value = taken(row, read, odd);
+        column.append(value.unwrap_or_default());
+        nulls.append(value.is_some());
+    }
 }
 
-fn push_uuid(values: &mut Vec<u8>, nulls: &mut NullBufferBuilder, value: [u8; 16]) {
-    values.extend_from_slice(&value);
-    nulls.append_non_null();
+fn extend_uuids<'a>(
+    column: &mut Vec<u8>,
+    nulls: &mut NullBufferBuilder,
+    values: impl Iterator<Item = Value<'a>>,
+    odd: &mut Odd,
+) {
+    for (row, value) in values.enumerate() {
+        let read = odd.plain(row, value).map(|sent| match sent {
+            Plain::Text(text) => bytea::uuid(text),
+            Plain::Binary(binary) => fixed(binary),
+        });
+        let value = taken(row, read, odd);
+        column.extend_from_slice(&value.unwrap_or_default());
+        nulls.append(value.is_some());
+    }
+}
+
+/// What was read, if there was something and it could be read.
+fn taken<T>(row: usize, read: Option<Fit<T>>, odd: &mut Odd) -> Option<T> {
+    let misfit = match read? {
+        Ok(value) => return Some(value),
+        Err(misfit) => misfit,
+    };
+    odd.note(row, misfit);
+    None
+}
+
+/// Appends a value that its column holds as it was sent.
+fn as_sent(sent: &[u8], data: &mut Vec<u8>) -> Fit<()> {
+    data.extend_from_slice(sent);
+    Ok(())
 }

@@ -52,6 +52,28 @@ pub struct RowMeta<'a> {
     pub event_id: Option<&'a str>,
 }
 
+/// A row without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) op: Op,
+    pub(crate) lsn: u64,
+    pub(crate) seq: u64,
+    pub(crate) committed_at_us: Option<i64>,
+    pub(crate) event_id: Option<Box<str>>,
+}
+
+impl Head {
+    pub(crate) fn new(op: Op, meta: &RowMeta<'_>) -> Head {
+        Head {
+            op,
+            lsn: meta.lsn,
+            seq: meta.seq,
+            committed_at_us: meta.committed_at_us,
+            event_id: meta.event_id.map(Box::from),
+        }
+    }
+}
+
 /// The fields of our columns.
 pub(crate) fn fields(event_id: bool) -> Vec<Field> {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -188,17 +210,17 @@ impl SystemBuilder {
     }
 
     /// Ends the row at hand.
-    pub(crate) fn close(&mut self, op: Op, meta: &RowMeta<'_>) -> Fit<()> {
+    pub(crate) fn close(&mut self, head: &Head) -> Fit<()> {
         if let Some(event_ids) = &mut self.event_ids {
-            match meta.event_id {
+            match &head.event_id {
                 Some(id) => event_ids.push(id.as_bytes())?,
                 None => event_ids.push_null(),
             }
         }
-        self.ops.push(op);
-        self.lsns.push(meta.lsn);
-        self.seqs.push(meta.seq);
-        match meta.committed_at_us {
+        self.ops.push(head.op);
+        self.lsns.push(head.lsn);
+        self.seqs.push(head.seq);
+        match head.committed_at_us {
             Some(us) => self.committed_at.push(us),
             None => self.committed_at.push_null(),
         }

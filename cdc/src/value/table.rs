@@ -14,8 +14,9 @@
 //! Of an old tuple of a key only the key columns count: its other columns are NULL in the message
 //! and mean nothing.
 //!
-//! A change that fails leaves the builder as it was. Memory grows with the rows; a batch is to be
-//! finished when [`TableBuilder::is_full`], because a column's text is limited to 2 GiB.
+//! Changes are gathered in a [`Sheet`] while their block is walked, and taken from there many at a time, because they are
+//! decoded by column. A change that fails leaves the builder as if it had never come. Memory grows with the rows; a batch is
+//! to be finished when [`TableBuilder::is_full`], because a column's text is limited to 2 GiB.
 
 use std::sync::Arc;
 
@@ -24,8 +25,11 @@ use arrow_schema::{ArrowError, SchemaRef};
 use blacksmith_core::error::{Error, Result};
 
 use super::mapping::arrow_schema;
-use super::row::{Failure, OTHER_COLUMNS, RowBuilder};
+use super::odd::{Failure, OTHER_COLUMNS};
+use super::row::RowBuilder;
 use super::schema::TableSchema;
+use super::sheet::Sheet;
+use super::system::Head;
 use crate::protocol::{OldTuple, Tuple, Value};
 
 pub use super::system::{Op, RowMeta};
@@ -76,6 +80,32 @@ impl RowChange<'_> {
             RowChange::Delete { old } => of_old(old),
             RowChange::Truncate => 0,
         }
+    }
+}
+
+/// A change that cannot be read.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its position, as its [`RowMeta`] had it.
+    pub seq: u64,
+    /// Why: `Invalid`, with table and column, never the value.
+    pub error: Error,
+}
+
+/// What came of the rows of a sheet.
+#[derive(Debug)]
+pub struct Taken {
+    /// `seq` of the first row that was taken, and of the last.
+    pub seqs: Option<(u64, u64)>,
+    /// The changes that were not, by `seq`.
+    pub refused: Vec<Refused>,
+}
+
+/// The error of the only change there was.
+fn only(taken: Taken) -> Result<()> {
+    match taken.refused.into_iter().next() {
+        Some(refused) => Err(refused.error),
+        None => Ok(()),
     }
 }
 
@@ -130,7 +160,42 @@ impl TableBuilder {
         self.rows.bytes_of_largest() >= COLUMN_BYTES_FULL
     }
 
-    /// Adds a change whose values lie in `memory`: large ones are kept there, as far as their columns hold what was
+    /// Adds a change to the sheet that is to be taken next.
+    ///
+    /// # Errors
+    /// `Invalid` when the row has another number of columns than the table; the sheet is then as before.
+    pub fn stage<'a>(
+        &self,
+        sheet: &mut Sheet<'a>,
+        meta: &RowMeta<'_>,
+        change: &RowChange<'a>,
+    ) -> Result<()> {
+        let before = sheet.rows();
+        self.stage_change(sheet, meta, change).map_err(|failure| {
+            sheet.truncate(self.table.columns.len(), before);
+            self.explain(&failure)
+        })
+    }
+
+    /// Takes the rows of a sheet, in their order, and leaves it empty. Changes that cannot be read are left out, told by
+    /// their `seq`, which is each change's own.
+    pub fn take(&mut self, sheet: &mut Sheet<'_>) -> Taken {
+        self.take_lent(sheet, None)
+    }
+
+    fn take_lent(&mut self, sheet: &mut Sheet<'_>, memory: Option<&bytes::Bytes>) -> Taken {
+        let failures = self.rows.take(sheet, memory).into_iter();
+        let refused = failures.map(|(seq, failure)| Refused {
+            seq,
+            error: self.explain(&failure),
+        });
+        let refused = refused.collect();
+        let seqs = sheet.seqs();
+        sheet.clear();
+        Taken { seqs, refused }
+    }
+
+    /// Adds one change whose values lie in `memory`: large ones are kept there, as far as their columns hold what was
     /// sent, and are not copied.
     ///
     /// # Errors
@@ -141,49 +206,52 @@ impl TableBuilder {
         change: &RowChange<'_>,
         memory: &bytes::Bytes,
     ) -> Result<()> {
-        self.rows.lend(Some(memory));
-        let pushed = self.push(meta, change);
-        self.rows.lend(None);
-        pushed
+        let mut sheet = Sheet::default();
+        self.stage(&mut sheet, meta, change)?;
+        only(self.take_lent(&mut sheet, Some(memory)))
     }
 
-    /// Adds a change.
+    /// Adds one change.
     ///
     /// # Errors
     /// `Invalid` when the row has another number of columns than the table, or a value cannot be
     /// read; the builder is then as before, and the error names table and column.
     pub fn push(&mut self, meta: &RowMeta<'_>, change: &RowChange<'_>) -> Result<()> {
-        let before = self.rows();
-        self.push_change(meta, change).map_err(|failure| {
-            self.rows.truncate(before);
-            self.explain(&failure)
-        })
+        let mut sheet = Sheet::default();
+        self.stage(&mut sheet, meta, change)?;
+        only(self.take(&mut sheet))
     }
 
-    fn push_change(&mut self, meta: &RowMeta<'_>, change: &RowChange<'_>) -> Result<(), Failure> {
-        match change {
-            RowChange::Read { row } => self.rows.append(Op::Read, meta, row.values()),
-            RowChange::Insert { new } => self.rows.append(Op::Insert, meta, new.values()),
-            RowChange::Update { old: None, new } => {
-                self.rows.append(Op::Update, meta, new.values())
-            }
+    fn stage_change<'a>(
+        &self,
+        sheet: &mut Sheet<'a>,
+        meta: &RowMeta<'_>,
+        change: &RowChange<'a>,
+    ) -> Result<(), Failure> {
+        let columns = self.table.columns.len();
+        let (op, whole) = match change {
+            RowChange::Read { row } => (Op::Read, row),
+            RowChange::Insert { new } => (Op::Insert, new),
+            RowChange::Update { old: None, new } => (Op::Update, new),
             RowChange::Update {
                 old: Some(old),
                 new,
-            } => self.push_update(meta, old, new),
-            RowChange::Delete { old } => self.push_delete(meta, old),
+            } => return self.stage_update(sheet, meta, old, new),
+            RowChange::Delete { old } => return self.stage_delete(sheet, meta, old),
             RowChange::Truncate => {
-                let nulls = std::iter::repeat_n(Value::Null, self.table.columns.len());
-                self.rows.append(Op::Truncate, meta, nulls)
+                let nulls = std::iter::repeat_n(Value::Null, columns);
+                return sheet.push(columns, Head::new(Op::Truncate, meta), nulls);
             }
-        }
+        };
+        sheet.push_tuple(columns, Head::new(op, meta), whole)
     }
 
-    fn push_update(
-        &mut self,
+    fn stage_update<'a>(
+        &self,
+        sheet: &mut Sheet<'a>,
         meta: &RowMeta<'_>,
-        old: &OldTuple<'_>,
-        new: &Tuple<'_>,
+        old: &OldTuple<'a>,
+        new: &Tuple<'a>,
     ) -> Result<(), Failure> {
         let (before, full) = match old {
             OldTuple::Key(tuple) => (tuple, false),
@@ -193,7 +261,7 @@ impl TableBuilder {
         self.check_columns(new)?;
         let moved = self.identity_differs(before, new);
         if moved {
-            self.push_delete(meta, old)?;
+            self.stage_delete(sheet, meta, old)?;
         }
         let columns = self.table.columns.iter();
         let values = before
@@ -205,7 +273,7 @@ impl TableBuilder {
                 new => new,
             });
         let op = if moved { Op::Insert } else { Op::Update };
-        self.rows.append(op, meta, values)
+        sheet.push(self.table.columns.len(), Head::new(op, meta), values)
     }
 
     /// True when a column that identifies the row was sent with another value than before.
@@ -218,7 +286,12 @@ impl TableBuilder {
         identity.any(|((old, new), _)| new != Value::Unchanged && old != new)
     }
 
-    fn push_delete(&mut self, meta: &RowMeta<'_>, old: &OldTuple<'_>) -> Result<(), Failure> {
+    fn stage_delete<'a>(
+        &self,
+        sheet: &mut Sheet<'a>,
+        meta: &RowMeta<'_>,
+        old: &OldTuple<'a>,
+    ) -> Result<(), Failure> {
         let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
         self.check_columns(tuple)?;
         let has_key = self.has_key;
@@ -230,7 +303,11 @@ impl TableBuilder {
                 Value::Null
             }
         });
-        self.rows.append(Op::Delete, meta, values)
+        sheet.push(
+            self.table.columns.len(),
+            Head::new(Op::Delete, meta),
+            values,
+        )
     }
 
     /// For tuples that are walked together with the table's columns, where a surplus would not show.

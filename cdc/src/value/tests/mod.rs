@@ -1,5 +1,6 @@
 mod rows;
 mod scalars;
+mod sheets;
 
 const NUMERIC: u32 = 1700;
 

@@ -9,7 +9,7 @@ use super::super::render::{Rendered, Renderer};
 use super::super::table::Op;
 use super::super::*;
 use super::{NUMERIC, typmod};
-use crate::changes::{Changes, Step, Transaction, append};
+use crate::changes::{Changes, Step, StreamRow, Transaction, append};
 
 const INT4: u32 = 23;
 const TEXT: u32 = 25;
@@ -29,7 +29,7 @@ fn column(name: &str, kind: TypeKind, typmod: i32, key: bool) -> Column {
 }
 
 /// id int4 (the key), note text, amount numeric(6,2)
-fn orders(identity: Identity) -> Arc<TableSchema> {
+pub(super) fn orders(identity: Identity) -> Arc<TableSchema> {
     Arc::new(TableSchema {
         oid: 7,
         namespace: "public".into(),
@@ -61,7 +61,7 @@ fn tuple(values: &[&str]) -> Vec<u8> {
     bytes
 }
 
-fn message(tag: u8, tuples: &[(u8, &[&str])]) -> Vec<u8> {
+pub(super) fn message(tag: u8, tuples: &[(u8, &[&str])]) -> Vec<u8> {
     let mut bytes = vec![tag, 0, 0, 0, 7];
     for (mark, values) in tuples {
         bytes.push(*mark);
@@ -71,7 +71,7 @@ fn message(tag: u8, tuples: &[(u8, &[&str])]) -> Vec<u8> {
 }
 
 /// Pushes messages into a builder; the results of the pushes, and the batch.
-fn load(table: &Arc<TableSchema>, messages: &[Vec<u8>]) -> (Vec<bool>, RecordBatch) {
+pub(super) fn load(table: &Arc<TableSchema>, messages: &[Vec<u8>]) -> (Vec<bool>, RecordBatch) {
     let body = body_of(messages);
     load_by(table, &body, TableBuilder::push)
 }
@@ -89,11 +89,25 @@ fn load_lent(
     (pushed, batch, body)
 }
 
-fn body_of(messages: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn body_of(messages: &[Vec<u8>]) -> Vec<u8> {
     let mut body = Vec::new();
     let append = |message| append(&mut body, message).unwrap();
     messages.iter().map(Vec::as_slice).for_each(append);
     body
+}
+
+pub(super) const TRANSACTION: Transaction = Transaction {
+    commit_lsn: 90,
+    committed_at_us: 5,
+};
+
+pub(super) fn meta_of(row: &StreamRow<'_>) -> RowMeta<'static> {
+    RowMeta {
+        lsn: row.transaction.commit_lsn,
+        seq: 1000 + row.ordinal,
+        committed_at_us: Some(row.transaction.committed_at_us),
+        event_id: None,
+    }
 }
 
 fn load_by(
@@ -101,22 +115,13 @@ fn load_by(
     body: &[u8],
     push: impl Fn(&mut TableBuilder, &RowMeta<'_>, &RowChange<'_>) -> Result<(), Error>,
 ) -> (Vec<bool>, RecordBatch) {
-    let transaction = Transaction {
-        commit_lsn: 90,
-        committed_at_us: 5,
-    };
     let mut builder = TableBuilder::new(Arc::clone(table), false);
     let mut pushed = Vec::new();
-    for step in Changes::new(body, Some(transaction), false) {
+    for step in Changes::new(body, Some(TRANSACTION), false) {
         let Step::Row(row) = step.unwrap() else {
             continue;
         };
-        let meta = RowMeta {
-            lsn: row.transaction.commit_lsn,
-            seq: 1000 + row.ordinal,
-            committed_at_us: Some(row.transaction.committed_at_us),
-            event_id: None,
-        };
+        let meta = meta_of(&row);
         pushed.push(push(&mut builder, &meta, &row.change.unwrap()).is_ok());
     }
     (pushed, builder.finish().unwrap())

@@ -4,11 +4,13 @@ use arrow_array::types::{ArrowPrimitiveType, Float32Type};
 use proptest::prelude::*;
 
 use super::super::mapping::{Form, Plan};
-use super::super::misfit::Misfit;
+use super::super::misfit::{Fit, Misfit};
 use super::super::number::{float, write_float};
+use super::super::odd::Odd;
 use super::super::scalar::ScalarBuilder;
 use super::super::{TypeKind, binary_ok, column, text};
 use super::{NUMERIC, typmod};
+use crate::protocol::Value;
 
 #[test]
 fn numeric_takes_the_decimal_that_its_typmod_needs() {
@@ -51,13 +53,27 @@ fn a_domain_over_a_domain_has_the_type_and_modifier_of_the_innermost() {
     assert!(!binary_ok(&TypeKind::Composite) && !binary_ok(&TypeKind::Unknown));
 }
 
+/// Adds a value as a row does: one that does not go in leaves nothing behind.
+fn push(column: &mut column::ColumnBuilder, value: Value<'_>) -> Fit<()> {
+    let (before, mut odd) = (column.len(), Odd::default());
+    column.extend(std::iter::once(value), &mut odd);
+    assert_eq!(column.len(), before + 1);
+    match odd.first() {
+        None => Ok(()),
+        Some(misfit) => {
+            column.truncate(before);
+            Err(misfit)
+        }
+    }
+}
+
 fn beyond(form: Form, text: &str) -> bool {
-    ScalarBuilder::new(form).push_text(text.as_bytes()) == Err(Misfit::Beyond)
+    ScalarBuilder::new(form).push(Value::Text(text.as_bytes())) == Err(Misfit::Beyond)
 }
 
 fn wrong(form: Form, text: &str) -> bool {
     matches!(
-        ScalarBuilder::new(form).push_text(text.as_bytes()),
+        ScalarBuilder::new(form).push(Value::Text(text.as_bytes())),
         Err(Misfit::Wrong(_))
     )
 }
@@ -110,7 +126,7 @@ fn what_an_arrow_type_cannot_hold_is_beyond_and_nonsense_is_wrong() {
 /// What `text` becomes in a column of `form`, as Arrow counts it.
 fn counted<T: ArrowPrimitiveType>(form: Form, text: &str) -> T::Native {
     let mut builder = ScalarBuilder::new(form);
-    builder.push_text(text.as_bytes()).unwrap();
+    builder.push(Value::Text(text.as_bytes())).unwrap();
     builder.finish().unwrap().as_primitive::<T>().value(0)
 }
 
@@ -170,9 +186,9 @@ fn floats_are_written_as_postgres_writes_them() {
 fn a_vector_is_a_list_of_floats_and_an_array_over_it_is_text() {
     let kind = TypeKind::Extension("vector".into());
     let mut builder = column::ColumnBuilder::new(Plan::of(&kind, 3));
-    builder.push_text(b"[1,2.5,-3]").unwrap();
-    assert!(builder.push_text(b"[1,x]").is_err());
-    builder.push_text(b"[]").unwrap();
+    push(&mut builder, Value::Text(b"[1,2.5,-3]")).unwrap();
+    assert!(push(&mut builder, Value::Text(b"[1,x]")).is_err());
+    push(&mut builder, Value::Text(b"[]")).unwrap();
     let lists = builder.finish().unwrap();
     let lists = lists.as_list::<i32>();
     assert_eq!(
@@ -202,18 +218,18 @@ fn an_array_that_fails_in_an_element_takes_back_those_before_it() {
     };
     let mut builder = column::ColumnBuilder::new(plan);
     assert_eq!(
-        builder.push_text(b"{2020-01-01,infinity}"),
+        push(&mut builder, Value::Text(b"{2020-01-01,infinity}")),
         Err(Misfit::Beyond)
     );
     assert!(matches!(
-        builder.push_text(b"{2020-01-01,x}"),
+        push(&mut builder, Value::Text(b"{2020-01-01,x}")),
         Err(Misfit::Wrong(_))
     ));
     assert!(matches!(
-        builder.push_text(b"{2020-01-01"),
+        push(&mut builder, Value::Text(b"{2020-01-01")),
         Err(Misfit::Wrong(_))
     ));
-    builder.push_text(b"{1970-01-02,NULL}").unwrap();
+    push(&mut builder, Value::Text(b"{1970-01-02,NULL}")).unwrap();
     let lists = builder.finish().unwrap();
     let elements = lists.as_list::<i32>().value(0);
     assert_eq!(
@@ -231,20 +247,20 @@ fn an_array_that_fails_in_an_element_takes_back_those_before_it() {
 #[test]
 fn a_char_above_ascii_is_octal_and_a_jsonb_of_another_version_is_wrong() {
     let mut builder = ScalarBuilder::new(Form::Char);
-    builder.push_text(&[0xe4]).unwrap(); // as versions before 16 send it
-    builder.push_binary(&[0xe4]).unwrap();
-    builder.push_text(b"\\344").unwrap(); // as later ones do
-    builder.push_binary(&[0]).unwrap();
-    builder.push_text(b"").unwrap();
+    builder.push(Value::Text(&[0xe4])).unwrap(); // as versions before 16 send it
+    builder.push(Value::Binary(&[0xe4])).unwrap();
+    builder.push(Value::Text(b"\\344")).unwrap(); // as later ones do
+    builder.push(Value::Binary(&[0])).unwrap();
+    builder.push(Value::Text(b"")).unwrap();
     let texts = builder.finish().unwrap();
     let texts: Vec<_> = texts.as_string::<i32>().iter().flatten().collect();
     assert_eq!(texts, ["\\344", "\\344", "\\344", "", ""]);
-    let mut builder = ScalarBuilder::new(Form::Jsonb);
+    let mut builder = column::ColumnBuilder::new(Plan::One(Form::Jsonb));
     assert!(matches!(
-        builder.push_binary(b"\x02{}"),
+        push(&mut builder, Value::Binary(b"\x02{}")),
         Err(Misfit::Wrong(_))
     ));
-    builder.push_binary(b"\x01{}").unwrap();
+    push(&mut builder, Value::Binary(b"\x01{}")).unwrap();
     assert_eq!(builder.finish().unwrap().as_string::<i32>().value(0), "{}");
 }
 
@@ -344,7 +360,7 @@ proptest! {
         let mut builder = column::ColumnBuilder::new(plan);
         let mut held = 0;
         for (bytes, binary) in &values {
-            let pushed = if *binary { builder.push_binary(bytes) } else { builder.push_text(bytes) };
+            let pushed = if *binary { push(&mut builder, Value::Binary(bytes)) } else { push(&mut builder, Value::Text(bytes)) };
             held += usize::from(pushed.is_ok());
             if *binary && pushed == Err(Misfit::Beyond) {
                 // What is beyond can be told as text, or turns out to be wrong.
@@ -353,7 +369,7 @@ proptest! {
                 prop_assert!(matches!(told, Ok(()) | Err(Misfit::Wrong(_))));
             }
         }
-        builder.push_null();
+        push(&mut builder, Value::Null).unwrap();
         builder.truncate(held + 1);
         let array = builder.finish().unwrap();
         prop_assert_eq!(array.len(), held + 1);

@@ -1,0 +1,52 @@
+//! The tables of one block, each with a sheet for its rows.
+
+use blacksmith_core::event::SchemaId;
+
+use crate::value::Sheet;
+
+/// One page for each table of a block, which holds one version of each.
+#[derive(Debug, Default)]
+pub(crate) struct Pages<'a> {
+    pages: Vec<Page<'a>>,
+    /// The page that was found last: rows of a table mostly follow each other.
+    last: usize,
+}
+
+/// A table of the block.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    pub(crate) oid: u32,
+    pub(crate) schema: SchemaId,
+    /// Its rows that are not decoded yet.
+    pub(crate) sheet: Sheet<'a>,
+}
+
+impl<'a> Pages<'a> {
+    pub(crate) fn new(tables: Vec<(u32, SchemaId)>) -> Pages<'a> {
+        let pages = tables.into_iter().map(|(oid, schema)| Page {
+            oid,
+            schema,
+            sheet: Sheet::default(),
+        });
+        let mut pages: Vec<Page<'a>> = pages.collect();
+        pages.sort_by_key(|page| page.oid);
+        Pages { pages, last: 0 }
+    }
+
+    /// The page of this table; none when the block did not announce it.
+    #[inline]
+    pub(crate) fn of(&mut self, oid: u32) -> Option<&mut Page<'a>> {
+        if self.pages.get(self.last).is_none_or(|page| page.oid != oid) {
+            self.last = self
+                .pages
+                .binary_search_by_key(&oid, |page| page.oid)
+                .ok()?;
+        }
+        self.pages.get_mut(self.last)
+    }
+
+    /// All of them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Page<'a>> {
+        self.pages.iter_mut()
+    }
+}
