@@ -12,11 +12,19 @@ pub(crate) struct Body {
     parts: Vec<Bytes>,
     parts_bytes: usize,
     open: BytesMut,
+    /// What the last part took, which the next may take, too: memory that grows is copied, and touched anew.
+    room_bytes: usize,
 }
+
+/// A part is given no more room than this before it needs it.
+const ROOM_BYTES_MAX: usize = 2 << 20;
 
 impl Body {
     /// Adds a message.
     pub(crate) fn push(&mut self, message: &[u8]) {
+        if self.open.is_empty() {
+            self.open.reserve(self.room_bytes);
+        }
         // Messages are below 1 GiB: the connection refuses longer ones.
         self.open.put_u32_le(message.len() as u32);
         self.open.put_slice(message);
@@ -59,6 +67,15 @@ impl Body {
         std::mem::take(&mut self.parts)
     }
 
+    /// Takes everything, and begins anew.
+    pub(crate) fn split(&mut self) -> Body {
+        Body {
+            parts_bytes: self.len(),
+            parts: self.take(),
+            ..Body::default()
+        }
+    }
+
     /// As [`Body::take`], in one piece: copied, if it has a large message.
     pub(crate) fn take_whole(&mut self) -> Bytes {
         let mut parts = self.take();
@@ -71,6 +88,7 @@ impl Body {
     fn close_part(&mut self) {
         if !self.open.is_empty() {
             self.parts_bytes += self.open.len();
+            self.room_bytes = self.open.len().min(ROOM_BYTES_MAX);
             self.parts.push(self.open.split().freeze());
         }
     }

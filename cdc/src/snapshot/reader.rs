@@ -43,6 +43,14 @@ impl Chunk {
         Ok(())
     }
 
+    /// Takes everything, and begins anew.
+    fn split(&mut self) -> Chunk {
+        Chunk {
+            body: self.body.split(),
+            rows: std::mem::take(&mut self.rows),
+        }
+    }
+
     /// Adds a row of many MiB, in pieces: no message has more than one.
     fn push_large(&mut self, row: &[Bytes]) {
         self.body.push_large(row);
@@ -206,7 +214,7 @@ impl Desk {
                 Copied::End => break,
             }
             if chunk.body.len() >= CHUNK_BYTES {
-                let whole = std::mem::take(&mut chunk);
+                let whole = chunk.split();
                 chunks.blocking_send(Ok(Some(whole))).map_err(|_| gone())?;
             }
         }

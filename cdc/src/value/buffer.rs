@@ -12,10 +12,34 @@ use super::misfit::{Fit, wrong};
 use super::odd::{Odd, Plain};
 use crate::protocol::Value;
 
+/// Columns are given no more room than this before they need it.
+const ROOM_BYTES_MAX: usize = 16 << 20;
+
+/// Takes what is in `values`. The next are given as much room when they begin: memory that grows is copied, and touched
+/// anew. What has much more room than it needs gives it back, since others count it.
+fn hand_out<T>(values: &mut Vec<T>, room: &mut usize) -> Vec<T> {
+    let mut taken = std::mem::take(values);
+    *room = taken.len().min(ROOM_BYTES_MAX / size_of::<T>());
+    if taken.len() < taken.capacity() / 2 {
+        taken.shrink_to_fit();
+    }
+    taken
+}
+
+/// Gives `values` its room when the first of `more` comes.
+#[inline]
+fn make_room<T>(values: &mut Vec<T>, room: usize, more: usize) {
+    if values.capacity() == 0 {
+        values.reserve(room.max(more));
+    }
+}
+
 /// Values of a fixed size.
 #[derive(Debug)]
 pub(crate) struct Fixed<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
+    /// How many the last batch had.
+    room: usize,
     nulls: NullBufferBuilder,
 }
 
@@ -23,8 +47,14 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
     pub(crate) fn new() -> Self {
         Fixed {
             values: Vec::new(),
+            room: 0,
             nulls: NullBufferBuilder::new(0),
         }
+    }
+
+    /// Makes room for so many values, and if they are the first, for as many as the last batch had.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        make_room(&mut self.values, self.room, more);
     }
 
     #[inline]
@@ -47,7 +77,7 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
         text: impl Fn(&[u8]) -> Fit<T::Native>,
         binary: impl Fn(&[u8]) -> Fit<T::Native>,
     ) {
-        self.values.reserve(column.size_hint().0);
+        self.reserve(column.size_hint().0);
         for (row, value) in column.enumerate() {
             let read = match odd.plain(row, value) {
                 Some(Plain::Binary(sent)) => binary(sent),
@@ -73,7 +103,7 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
     }
 
     pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
-        let values = ScalarBuffer::from(std::mem::take(&mut self.values));
+        let values = ScalarBuffer::from(hand_out(&mut self.values, &mut self.room));
         PrimitiveArray::try_new(values, self.nulls.finish())
     }
 
@@ -93,6 +123,8 @@ pub(crate) struct Bytes {
     data: Vec<u8>,
     /// The only value so far that is not null, where it lies already; then `data` is empty.
     kept: Option<bytes::Bytes>,
+    /// How many offsets the last batch had, and bytes.
+    room: (usize, usize),
     nulls: NullBufferBuilder,
 }
 
@@ -102,6 +134,7 @@ impl Bytes {
             offsets: vec![0],
             data: Vec::new(),
             kept: None,
+            room: (0, 0),
             nulls: NullBufferBuilder::new(0),
         }
     }
@@ -155,7 +188,10 @@ impl Bytes {
         text: impl Fn(&[u8], &mut Vec<u8>) -> Fit<()>,
         binary: impl Fn(&[u8], &mut Vec<u8>) -> Fit<()>,
     ) {
-        self.offsets.reserve(column.size_hint().0);
+        if self.len() == 0 {
+            self.offsets.reserve(self.room.0.max(column.size_hint().0));
+        }
+        make_room(&mut self.data, self.room.1, 0);
         for (row, value) in column.enumerate() {
             let Some(sent) = odd.plain(row, value) else {
                 self.push_null();
@@ -239,10 +275,11 @@ impl Bytes {
     }
 
     fn parts(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
-        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        let offsets = hand_out(&mut self.offsets, &mut self.room.0);
+        self.offsets.push(0);
         let data = match self.kept.take() {
             Some(kept) => Buffer::from(kept),
-            None => Buffer::from_vec(std::mem::take(&mut self.data)),
+            None => Buffer::from_vec(hand_out(&mut self.data, &mut self.room.1)),
         };
         (OffsetBuffer::new(offsets.into()), data, self.nulls.finish())
     }

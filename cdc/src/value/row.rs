@@ -111,6 +111,7 @@ impl RowBuilder {
     fn close(&mut self, sheet: &Sheet<'_>, odd: &mut Odd) {
         let mut unchanged = in_order(std::mem::take(&mut odd.unchanged));
         let mut beyond = in_order(std::mem::take(&mut odd.beyond));
+        self.system.reserve(sheet.rows());
         for (row, head) in sheet.heads().iter().enumerate() {
             let noted = std::iter::from_fn(|| unchanged.next_if(|(at, _)| *at == row))
                 .try_for_each(|(_, column)| self.system.add_unchanged(&self.names[column]))

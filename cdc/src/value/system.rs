@@ -209,6 +209,13 @@ impl SystemBuilder {
         self.as_text_names.push(column.as_bytes())
     }
 
+    /// Makes room for so many rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.lsns.reserve(rows);
+        self.seqs.reserve(rows);
+        self.committed_at.reserve(rows);
+    }
+
     /// Ends the row at hand.
     pub(crate) fn close(&mut self, head: &Head) -> Fit<()> {
         if let Some(event_ids) = &mut self.event_ids {

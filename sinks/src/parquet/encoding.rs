@@ -6,7 +6,7 @@
 //! neighbours are alike (positions, LSNs, serial keys, times of inserts) are written as differences.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -14,6 +14,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field};
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr};
+use twox_hash::XxHash3_64;
 
 use super::options::Compression;
 use super::steps;
@@ -110,13 +111,30 @@ fn repeats(arrays: &[&ArrayRef]) -> bool {
     sample.is_worth_a_dictionary(values)
 }
 
+/// Hashes have no seed: a retry encodes as the first attempt did.
 #[derive(Default)]
 struct Sample {
-    /// Without a seed: a retry encodes as the first attempt did.
-    hasher: BuildHasherDefault<DefaultHasher>,
-    seen: HashSet<u64>,
+    seen: HashSet<u64, BuildHasherDefault<AsItIs>>,
     values: usize,
     bytes: usize,
+}
+
+/// The hash of what is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = XxHash3_64::oneshot(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Sample {
@@ -124,7 +142,7 @@ impl Sample {
     fn take(&mut self, array: &ArrayRef, stride: usize) {
         let places = (0..array.len()).step_by(stride).map(|start| {
             // Anywhere in its stretch: values that take turns would otherwise all look alike, or none.
-            let within = self.hasher.hash_one(start) as usize % stride;
+            let within = XxHash3_64::oneshot(&start.to_le_bytes()) as usize % stride;
             (start + within).min(array.len() - 1)
         });
         let valid: Vec<_> = places.filter(|at| array.is_valid(*at)).collect();
@@ -155,7 +173,7 @@ impl Sample {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        self.seen.insert(self.hasher.hash_one(bytes));
+        self.seen.insert(XxHash3_64::oneshot(bytes));
         self.values += 1;
         self.bytes += bytes.len();
     }
