@@ -106,6 +106,8 @@ fn a_server_that_does_not_allow_batches_is_streamed_from_and_that_is_said() {
     db.execute(
         "revoke execute on function pg_logical_slot_peek_binary_changes(name, pg_lsn, integer, text[]) from public",
     );
+    // The first start may have read in batches what other tests wrote to this server's log meanwhile.
+    let ended = pipeline.said().matches(ENDS).count();
     fall_behind(&db, 1);
     pipeline.catch_up();
     let said = pipeline.said();
@@ -114,6 +116,11 @@ fn a_server_that_does_not_allow_batches_is_streamed_from_and_that_is_said() {
         "{}",
         pipeline.said_last()
     );
-    assert!(!said.contains(ENDS), "{}", pipeline.said_last());
+    assert_eq!(
+        said.matches(ENDS).count(),
+        ended,
+        "{}",
+        pipeline.said_last()
+    );
     pipeline.assert_equal(&db, &COMPARED);
 }
