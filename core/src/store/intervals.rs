@@ -2,7 +2,8 @@
 //!
 //! The positions from the first on are cut into **pieces**, each in one state or untouched. Pieces lie
 //! in **chunks** of at most [`PIECES_MAX`], chunks in a tree by their first position, so a change costs the
-//! logarithm of their number and what it touches. Chunks are shared: a clone copies the tree alone, so
+//! logarithm of their number and what it touches: within one chunk the pieces that it touches are replaced where they
+//! lie, and only one that reaches over several chunks cuts them anew. Chunks are shared: a clone copies the tree alone, so
 //! whoever looks or writes a snapshot has the state of one moment without holding anybody up.
 //!
 //! What is settled alike is merged. What is not settled keeps the cuts that transitions made: a batch that
@@ -21,6 +22,8 @@ use crate::position::{Position, Span};
 const PIECES_MAX: usize = 128;
 /// A chunk that shrinks below this is joined with the one behind it.
 const PIECES_MIN: usize = PIECES_MAX / 4;
+/// Room for so many pieces is added to a chunk at once, so that a million of them hold little that is empty.
+const PIECES_ROOM: usize = 8;
 /// States that are looked through before a new one is kept: neighbours mostly failed alike.
 const RECENT_MAX: usize = 8;
 
@@ -82,16 +85,54 @@ impl Piece {
 #[derive(Debug, Clone)]
 struct Chunk {
     pieces: Vec<Piece>,
+    /// How many pieces have each status, by its code.
+    counts: [u16; Status::ALL.len()],
     /// Which statuses occur, as [`bit`]s.
     has: u8,
 }
 
 impl Chunk {
     fn of(pieces: Vec<Piece>) -> Chunk {
-        let has = pieces
-            .iter()
-            .fold(0, |has, piece| has | bit(piece.status()));
-        Chunk { pieces, has }
+        let mut chunk = Chunk {
+            pieces: Vec::new(),
+            counts: Default::default(),
+            has: 0,
+        };
+        chunk.count(&pieces);
+        chunk.pieces = pieces;
+        chunk
+    }
+
+    fn count(&mut self, pieces: &[Piece]) {
+        for status in pieces.iter().map(Piece::status) {
+            self.counts[usize::from(status.code())] += 1;
+            self.has |= bit(status);
+        }
+    }
+
+    fn discount(&mut self, from: usize, behind: usize) {
+        for status in self.pieces[from..behind].iter().map(Piece::status) {
+            let count = &mut self.counts[usize::from(status.code())];
+            *count -= 1;
+            if *count == 0 {
+                self.has &= !bit(status);
+            }
+        }
+    }
+
+    /// Puts `pieces` in place of those `from` one up to `behind` another.
+    fn replace(&mut self, from: usize, behind: usize, pieces: Vec<Piece>) {
+        self.discount(from, behind);
+        self.count(&pieces);
+        let grown = self.pieces.len() + pieces.len() + from - behind;
+        if grown > self.pieces.capacity() {
+            self.pieces
+                .reserve_exact(grown + PIECES_ROOM - self.pieces.len());
+        }
+        self.pieces.splice(from..behind, pieces);
+        if self.pieces.capacity() > 2 * (grown + PIECES_ROOM) {
+            self.pieces.shrink_to(grown + PIECES_ROOM);
+        }
     }
 
     /// The piece that holds `position`, which is not before the first.
@@ -139,24 +180,64 @@ impl Intervals {
         stays: impl Fn(&JobState) -> bool,
     ) -> Option<Position> {
         let span = self.within(span)?;
-        let state = self.intern(state);
-        let (pieces, end) = self.take(span);
-        let is_tail = end == u64::MAX;
-        let mut changing = Changing {
-            out: Vec::with_capacity(pieces.len() + 2),
-            state,
-            span,
-            changed: None,
-            reached: None,
+        let changing = Changing::new(self.intern(state), span);
+        let changed = match self.chunk_around(span) {
+            Some((key, end)) => self.set_within(key, end, changing, &stays),
+            None => self.set_across(changing, &stays),
         };
-        let ends = pieces.iter().skip(1).map(|piece| piece.first - 1);
-        let ends: Vec<u64> = ends.chain([end]).collect();
-        for (piece, last) in pieces.into_iter().zip(ends) {
-            changing.piece(piece, last, &stays);
-        }
-        let Changing { out, changed, .. } = changing;
-        self.put(out, is_tail);
         changed.map(Position)
+    }
+
+    /// The chunk that `span` and its neighbours lie in, by its key, with the last position that it covers. None when they lie
+    /// in several, or when little is left in it, so that it had better be joined with the next.
+    fn chunk_around(&self, span: Span) -> Option<(u64, u64)> {
+        let before = span.first.0.checked_sub(1)?;
+        let (key, chunk) = self.chunks.range(..=before).next_back()?;
+        match self.key_after(*key) {
+            None => Some((*key, u64::MAX)),
+            Some(next) => {
+                let fits = span.last.0 + 1 < next && chunk.pieces.len() >= PIECES_MIN;
+                fits.then_some((*key, next - 1))
+            }
+        }
+    }
+
+    /// Changes what lies in the chunk at `key`, which covers everything up to `end`.
+    fn set_within(
+        &mut self,
+        key: u64,
+        end: u64,
+        mut changing: Changing,
+        stays: &impl Fn(&JobState) -> bool,
+    ) -> Option<u64> {
+        let own = self.chunks.get_mut(&key)?;
+        let from = own.index(changing.span.first.0 - 1);
+        let behind = own.index(changing.span.last.0 + 1) + 1;
+        let last = own.pieces.get(behind).map_or(end, |next| next.first - 1);
+        let touched = own.pieces.get(from..behind)?.iter();
+        changing.pieces(touched.cloned(), last, stays);
+        let changed = changing.changed?;
+        let chunk = Arc::make_mut(own);
+        chunk.replace(from, behind, changing.out);
+        if chunk.pieces.len() > PIECES_MAX {
+            let pieces = std::mem::take(&mut chunk.pieces);
+            self.chunks.remove(&key);
+            self.put(pieces, end == u64::MAX);
+        }
+        Some(changed)
+    }
+
+    /// Changes what lies in several chunks, which are cut anew.
+    fn set_across(
+        &mut self,
+        mut changing: Changing,
+        stays: &impl Fn(&JobState) -> bool,
+    ) -> Option<u64> {
+        let (pieces, end) = self.take(changing.span);
+        changing.out.reserve(pieces.len() + 2);
+        changing.pieces(pieces.into_iter(), end, stays);
+        self.put(changing.out, end == u64::MAX);
+        changing.changed
     }
 
     /// The part of `span` that is kept here. The last position of all is never given to an event.
@@ -455,6 +536,30 @@ struct Changing {
 }
 
 impl Changing {
+    fn new(state: Arc<JobState>, span: Span) -> Changing {
+        Changing {
+            out: Vec::new(),
+            state,
+            span,
+            changed: None,
+            reached: None,
+        }
+    }
+
+    /// Takes pieces that follow each other, of which the last reaches up to `end`.
+    fn pieces(
+        &mut self,
+        pieces: impl Iterator<Item = Piece>,
+        end: u64,
+        stays: &impl Fn(&JobState) -> bool,
+    ) {
+        let mut pieces = pieces.peekable();
+        while let Some(piece) = pieces.next() {
+            let last = pieces.peek().map_or(end, |behind| behind.first - 1);
+            self.piece(piece, last, stays);
+        }
+    }
+
     fn piece(&mut self, piece: Piece, last: u64, stays: &impl Fn(&JobState) -> bool) {
         let whole = Span::new(Position(piece.first), Position(last));
         let part = whole.intersection(self.span);
@@ -547,6 +652,8 @@ mod tests {
         );
         for chunk in intervals.chunks.values() {
             assert!(chunk.pieces.len() <= PIECES_MAX && !chunk.pieces.is_empty());
+            let counted = Chunk::of(chunk.pieces.clone());
+            assert_eq!((chunk.counts, chunk.has), (counted.counts, counted.has));
         }
         let failed: u64 = intervals
             .touched(span(oldest, SIZE), &[Status::Failed])
@@ -639,6 +746,10 @@ mod tests {
         assert_eq!(intervals.len() as u64, 2 * count + 1);
         let chunks = intervals.chunks.len() as u64;
         assert!(chunks * PIECES_MIN as u64 <= 2 * count, "{chunks} chunks");
+        let room = intervals.chunks.values();
+        let room: usize = room.map(|chunk| chunk.pieces.capacity()).sum();
+        let most = intervals.len() + chunks as usize * (PIECES_ROOM + 2);
+        assert!(room <= most, "room for {room} pieces");
         let failed = intervals.touched(span(1, 2 * count), &[Status::Failed]);
         assert_eq!(failed.count() as u64, count);
     }
