@@ -25,8 +25,8 @@ const JOB_SENT_AT: u8 = 8;
 
 /// Jobs or rejections that one event carries, at most.
 pub(crate) const LIST_MAX: usize = 4_096;
-/// Bytes of an entry that has nothing but context and data, besides those.
-const PLAIN_BYTES: usize = 4 + 4 + 1 + 8 + 4 + 4;
+/// Bytes of an entry that carries no jobs, besides context and data, at most.
+const PLAIN_BYTES: usize = 4 + 4 + 1 + 8 + 8 + 8 + 4 + 4;
 /// Bytes of one entry, at most.
 pub(crate) const ENTRY_BYTES_MAX: usize = 40 << 20;
 
@@ -131,13 +131,19 @@ pub struct Belongs {
     pub parent: Option<(LaneId, Position)>,
 }
 
+/// Bytes that an entry without jobs takes with these, at most.
+#[must_use]
+pub fn plain_bytes(context: &Json, data: &Json) -> usize {
+    PLAIN_BYTES + context.bytes().len() + data.bytes().len()
+}
+
 /// Writes `entry` behind what is in `out`.
 ///
 /// # Errors
 /// `Invalid` when the entry is larger than a block can hold.
 pub fn write(out: &mut Vec<u8>, entry: &Entry) -> Result<()> {
     let start = out.len();
-    out.reserve(PLAIN_BYTES + entry.context.bytes().len() + entry.data.bytes().len());
+    out.reserve(plain_bytes(&entry.context, &entry.data));
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&entry.schema.0.to_le_bytes());
     out.push(flags(entry));

@@ -23,4 +23,4 @@ mod wire;
 
 pub use decoding::Documents;
 pub(crate) use decoding::Origins;
-pub use entry::{Belongs, Entries, Entry, OwnJob, Place, Rejection, Unread, write};
+pub use entry::{Belongs, Entries, Entry, OwnJob, Place, Rejection, Unread, plain_bytes, write};

@@ -10,7 +10,7 @@ use super::deprecations::Owner;
 use super::registry::{Registered, Registry};
 use crate::call::{Actions, Call};
 use crate::clock::{Clock, Timestamp};
-use crate::document::{Belongs, Entry, OwnJob, Place, Rejection, write};
+use crate::document::{Belongs, Entry, OwnJob, Place, Rejection, plain_bytes, write};
 use crate::door::Door;
 use crate::error::{Error, Result};
 use crate::event::{About, Draft, FormatId, LaneId, Refusal, SchemaId, StateChange, Tally};
@@ -257,7 +257,7 @@ impl Intake {
             sent_at: event.sent_at,
             plain: None,
             tally: Vec::new(),
-            body: Vec::new(),
+            body: Vec::with_capacity(plain_bytes_of(&event)),
             count: 0,
             events: Vec::with_capacity(event.sub_events.len() + 1),
         };
@@ -630,6 +630,13 @@ impl<'a> Writing<'a> {
             events: self.events,
         }
     }
+}
+
+/// What the event takes with its sub-events, jobs apart.
+fn plain_bytes_of(event: &Event) -> usize {
+    let sub_events = event.sub_events.iter();
+    let bytes = sub_events.map(|own| plain_bytes(&own.context, &own.data));
+    plain_bytes(&event.context, &event.data) + bytes.sum::<usize>()
 }
 
 /// One count for each schema.

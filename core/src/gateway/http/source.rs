@@ -347,8 +347,11 @@ fn items(body: &Bytes) -> Result<Vec<Json>> {
 fn lines(body: &Bytes) -> Result<Vec<Json>> {
     let mut found = Vec::new();
     let mut wrong: Option<Error> = None;
-    for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-        let line = line.trim_ascii();
+    let ends = memchr::memchr_iter(b'\n', body).chain([body.len()]);
+    let mut start = 0;
+    for (number, end) in (1..).zip(ends) {
+        let line = body[start..end].trim_ascii();
+        start = end + 1;
         if line.is_empty() {
             continue;
         }
