@@ -17,7 +17,7 @@ use crate::changes::{Changes, CopyChanges, Step, StreamRow, Transaction};
 use crate::envelope::{Envelope, Moment};
 use crate::pages::{Page, Pages};
 use crate::protocol::CopyFormat;
-use crate::value::{RowChange, RowMeta, TableBuilder, TableSchema, Taken};
+use crate::value::{RowChange, RowMeta, Sheet, TableBuilder, TableSchema, Taken};
 
 /// Reads pgoutput messages and copied rows.
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ impl Decoder {
         wanted: &Wanted<'_>,
         out: &mut Vec<Decoded>,
     ) -> Result<()> {
-        let mut pages = self.pages_of(block)?;
+        let mut pages = self.pages_of(block, wanted)?;
         let last = self.walk(block, envelope, wanted, &mut pages, out)?;
         self.decode_all(&mut pages, out)?;
         // Only the truncate that begins a snapshot has a moment and no transaction.
@@ -185,7 +185,7 @@ impl Decoder {
                 return Ok(None);
             }
             last_seen = Some((row.transaction, position));
-            if wanted.has(position) && (wanted.schema)(page.schema) {
+            if page.is_wanted && wanted.has(position) {
                 self.row(page, position, block, &row, out)?;
             }
         }
@@ -244,12 +244,12 @@ impl Decoder {
         let (Some(moment), Some(tally)) = (envelope.moment, block.tally.first()) else {
             return Err(Error::damaged("copied rows without their snapshot"));
         };
-        let mut pages = self.pages_of(block)?;
-        if !(wanted.schema)(tally.schema) {
-            return Ok(());
-        }
+        let mut pages = self.pages_of(block, wanted)?;
         let oid = self.table(tally.schema)?.oid;
         let page = pages.of(oid).ok_or_else(|| unknown_table(oid))?;
+        if !page.is_wanted {
+            return Ok(());
+        }
         for row in CopyChanges::new(&block.body, format) {
             let (ordinal, change) = row?;
             let position = block.first.plus(ordinal);
@@ -416,12 +416,17 @@ impl Decoder {
     }
 
     /// A page for each table of the block.
-    fn pages_of<'a>(&mut self, block: &Block) -> Result<Pages<'a>> {
-        let mut tables = Vec::with_capacity(block.tally.len());
+    fn pages_of<'a>(&mut self, block: &Block, wanted: &Wanted<'_>) -> Result<Pages<'a>> {
+        let mut pages = Vec::with_capacity(block.tally.len());
         for tally in block.tally.iter() {
-            tables.push((self.table(tally.schema)?.oid, tally.schema));
+            pages.push(Page {
+                oid: self.table(tally.schema)?.oid,
+                schema: tally.schema,
+                is_wanted: (wanted.schema)(tally.schema),
+                sheet: Sheet::default(),
+            });
         }
-        Ok(Pages::new(tables))
+        Ok(Pages::new(pages))
     }
 
     fn table(&mut self, id: SchemaId) -> Result<&Table> {

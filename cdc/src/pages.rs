@@ -17,18 +17,15 @@ pub(crate) struct Pages<'a> {
 pub(crate) struct Page<'a> {
     pub(crate) oid: u32,
     pub(crate) schema: SchemaId,
+    /// Whether its rows are to be decoded.
+    pub(crate) is_wanted: bool,
     /// Its rows that are not decoded yet.
     pub(crate) sheet: Sheet<'a>,
 }
 
 impl<'a> Pages<'a> {
-    pub(crate) fn new(tables: Vec<(u32, SchemaId)>) -> Pages<'a> {
-        let pages = tables.into_iter().map(|(oid, schema)| Page {
-            oid,
-            schema,
-            sheet: Sheet::default(),
-        });
-        let mut pages: Vec<Page<'a>> = pages.collect();
+    /// Of these pages, in any order.
+    pub(crate) fn new(mut pages: Vec<Page<'a>>) -> Pages<'a> {
         pages.sort_by_key(|page| page.oid);
         Pages { pages, last: 0 }
     }
