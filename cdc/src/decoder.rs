@@ -56,6 +56,7 @@ impl Format for PostgresFormat {
             completed: None,
             held_bytes: 0,
             unseen_bytes: 0,
+            staged_values: 0,
         })
     }
 }
@@ -71,6 +72,8 @@ struct Decoder {
     held_bytes: usize,
     /// Bytes of blocks since then.
     unseen_bytes: usize,
+    /// Values on all pages of the block at hand.
+    staged_values: usize,
 }
 
 /// One version of a table, and its rows so far.
@@ -106,6 +109,8 @@ impl Table {
 /// Builders are asked for their size after this many rows, or bytes of blocks.
 const ROWS_PER_LOOK: usize = 1_024;
 const BYTES_PER_LOOK: usize = 1 << 20;
+/// Values that wait on pages together, at most, about: a NULL is one byte of a block, and 24 on a page.
+const STAGED_VALUES_MAX: usize = 1 << 18;
 /// A row from this size on is a batch of its own, and its values are not copied out of the block.
 const LARGE_ROW_BYTES: usize = 8 << 20;
 
@@ -187,6 +192,9 @@ impl Decoder {
             last_seen = Some((row.transaction, position));
             if page.is_wanted && wanted.has(position) {
                 self.row(page, position, block, &row, out)?;
+            }
+            if self.staged_values >= STAGED_VALUES_MAX {
+                self.decode_all(pages, out)?;
             }
         }
         Ok(last_seen)
@@ -288,10 +296,12 @@ impl Decoder {
         let Some(table) = self.tables.get(&page.schema) else {
             return Ok(());
         };
+        let before = page.sheet.values();
         if let Err(error) = table.builder.stage(&mut page.sheet, meta, change) {
             self.park(page.schema, Position(meta.seq), &error, out);
             return Ok(());
         }
+        self.staged_values += page.sheet.values() - before;
         let rows = table.builder.rows() + page.sheet.rows();
         match page.sheet.is_full() || rows >= self.limits.batch_rows {
             true => self.decode(page, out),
@@ -330,6 +340,7 @@ impl Decoder {
         let Some(table) = self.tables.get_mut(&page.schema) else {
             return Ok(());
         };
+        self.staged_values -= page.sheet.values();
         let taken = table.take(page);
         let is_full = table.builder.rows() >= self.limits.batch_rows || table.builder.is_full();
         let is_unseen = table.unseen_rows >= ROWS_PER_LOOK;
@@ -417,6 +428,7 @@ impl Decoder {
 
     /// A page for each table of the block.
     fn pages_of<'a>(&mut self, block: &Block, wanted: &Wanted<'_>) -> Result<Pages<'a>> {
+        self.staged_values = 0;
         let mut pages = Vec::with_capacity(block.tally.len());
         for tally in block.tally.iter() {
             pages.push(Page {
@@ -466,3 +478,6 @@ fn unknown_table(oid: u32) -> Error {
         "a block holds rows of table {oid}, which it does not announce"
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,9 @@ use crate::protocol::{Tuple, Value};
 
 /// Rows to be decoded at once, at most: they stay in the processor's nearest caches from one column to the next.
 const ROWS_FULL: usize = 128;
-/// Bytes of their values from which on they are decoded, however few they are.
+/// Bytes of their values from which on they are decoded, however few they are; and values.
 const BYTES_FULL: usize = 256 << 10;
+const VALUES_FULL: usize = 64 << 10;
 
 /// Rows of one table whose values still lie in their block.
 #[derive(Debug, Default)]
@@ -28,16 +29,24 @@ impl<'a> Sheet<'a> {
         self.rows.len()
     }
 
+    /// How many values they have together.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.values.len()
+    }
+
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Whether it is to be decoded before more is added: it has 128 rows, or 256 KiB.
+    /// Whether it is to be decoded before more is added: it has 128 rows, or 256 KiB, or 65,536 values.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.rows.len() >= ROWS_FULL || self.value_bytes >= BYTES_FULL
+        self.rows.len() >= ROWS_FULL
+            || self.value_bytes >= BYTES_FULL
+            || self.values.len() >= VALUES_FULL
     }
 
     /// Adds a row as it was sent.
