@@ -145,6 +145,13 @@ impl Batch {
         self.events >= limits.rows_max || self.bytes >= limits.bytes_max
     }
 
+    /// Whether it has begun, and has room for as much again as it holds.
+    #[must_use]
+    pub fn is_young(&self, limits: &BatchLimits) -> bool {
+        let (events, bytes) = (limits.rows_max / 2, limits.bytes_max / 2);
+        self.span.is_some() && self.events <= events && self.bytes <= bytes
+    }
+
     /// When the batch closes by age, on the clock that never goes back; none while it is empty.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {

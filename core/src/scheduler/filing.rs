@@ -76,6 +76,11 @@ impl Filing {
         self.batch.is_full(&self.limits)
     }
 
+    /// Whether the batch has begun and is far from full.
+    pub(super) fn is_young(&self) -> bool {
+        self.batch.is_young(&self.limits)
+    }
+
     /// Takes the batch, and which of its positions are to be loaded.
     pub(super) fn take(&mut self) -> (Batch, Spans) {
         let batch = std::mem::replace(&mut self.batch, Batch::new());

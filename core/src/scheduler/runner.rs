@@ -63,12 +63,17 @@ pub(super) struct Runner {
     pub(super) timing: Timing,
 }
 
+/// How long a batch that has begun, and is far from full, waits at least before more is gathered into it.
+const GATHER_PAUSE: Duration = Duration::from_millis(1);
+
 /// What the runner waits for besides those who ask something of it.
 struct Signs {
     /// How long until something may be due.
     due: Option<Duration>,
     /// Whether it waits for events, behind this one.
     past: Option<Position>,
+    /// Whether they join a batch that has begun and is far from full.
+    young: bool,
 }
 
 /// Why the runner goes on.
@@ -394,6 +399,7 @@ impl Runner {
         Signs {
             due: self.next_due(filing),
             past: gathers.then(|| filing.read_upto()),
+            young: filing.is_young(),
         }
     }
 
@@ -413,7 +419,7 @@ impl Runner {
             // A batch, a tick or a retry has come of age.
             () = sleep(signs.due), if !stopping => Ok(Wake::Look),
             // There is more to gather.
-            past = self.watermark.past(read_upto), if signs.past.is_some() => past.map(|()| Wake::Look),
+            past = more(&self.watermark, read_upto, signs.young), if signs.past.is_some() => past.map(|()| Wake::Look),
         }
     }
 
@@ -438,6 +444,15 @@ impl Runner {
         let batch = self.timing.until_tick(now).or_else(age);
         [retry, batch].into_iter().flatten().min()
     }
+}
+
+/// Returns once there is more to gather behind `read_upto`. A batch goes when it is of age, or full: one that is `young` need
+/// not look at every sync, of which a busy disk makes thousands a second.
+async fn more(watermark: &Watermark, read_upto: Position, young: bool) -> Result<()> {
+    if young {
+        tokio::time::sleep(GATHER_PAUSE).await;
+    }
+    watermark.past(read_upto).await
 }
 
 /// Leaves the change to be seen by [`Runner::hear_flush`]; nobody asks when the handle is gone.
