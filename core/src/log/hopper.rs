@@ -17,6 +17,9 @@ use crate::log::durable::{Fence, lock};
 use crate::log::snapshot::Snapshot;
 use crate::position::Position;
 
+/// When this much waits, a sync costs little beside writing it.
+const CROWD_BYTES_MAX: usize = 1 << 20;
+
 /// Why something was not accepted. Nothing of it is in the log, and the caller still has its data.
 #[derive(Debug)]
 pub enum AppendError {
@@ -203,7 +206,7 @@ impl Hopper {
 
     /// Everything that waits; waits for it, at most `patience` when given.
     pub(super) fn take(&self, patience: Option<Duration>) -> Taken {
-        let mut state = lock(&self.state);
+        let mut state = self.let_others_append(lock(&self.state));
         let mut idle = false;
         loop {
             if !state.work.is_empty() {
@@ -219,6 +222,18 @@ impl Hopper {
             (state, idle) = self.await_arrival(state, patience);
             state.writer_waits = false;
         }
+    }
+
+    /// A writer that finds work as soon as it has synced is in a crowd. On a machine with nothing to spare its wake-up by the
+    /// disk has just put off whoever would append next, so it gives way once, and syncs more at a time. A processor that
+    /// nobody else wants is given back at once, and whoever is alone finds the writer waiting.
+    fn let_others_append<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.work.is_empty() || state.pending_bytes >= CROWD_BYTES_MAX {
+            return state;
+        }
+        drop(state);
+        std::thread::yield_now();
+        lock(&self.state)
     }
 
     fn await_arrival<'a>(
