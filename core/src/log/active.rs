@@ -22,10 +22,10 @@ use crate::position::Position;
 
 /// Small commits find zeros written ahead up to the next multiple of this, so that most of them
 /// change no file length and no extent, and their sync costs one write instead of a journal commit.
+/// A commit of this size or more just grows the file: zeros first would only double its writes. Smaller ones are worth the
+/// zeros: a backlog that is streamed in commits of 100 to 200 KiB came to 0.90 and 0.94 of what merely reading it does where
+/// they grew the file from 64 KiB on, and to 0.95 and 0.99 with zeros.
 const ZERO_AHEAD_BYTES: u64 = 1 << 20;
-/// A commit of this size or more just grows the file: zeros first would double what is written, which costs more than the
-/// journal does.
-const SMALL_COMMIT_BYTES: u64 = 64 << 10;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The fence for a call of the disk that failed.
@@ -246,7 +246,7 @@ impl Active {
     /// Up to where zeros go along with this batch.
     fn zero_target(&self) -> u64 {
         let grows = self.offset > self.file_bytes;
-        if !grows || self.batch.bytes() >= SMALL_COMMIT_BYTES {
+        if !grows || self.batch.bytes() >= ZERO_AHEAD_BYTES {
             return self.offset;
         }
         let ahead = self.offset.next_multiple_of(ZERO_AHEAD_BYTES);
