@@ -10,6 +10,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
 use blacksmith_core::destination::{Queue, Rows};
 use blacksmith_core::error::{Error, Result};
 use blacksmith_core::event::SchemaId;
@@ -261,6 +263,27 @@ impl Load {
     }
 }
 
+/// What of these rows is not where their span and their order say, if anything. Files are named after positions, and who
+/// reads the lake relies on them.
+fn misplaced(rows: &Rows) -> Option<String> {
+    let seqs = rows.rows.column_by_name("_seq")?;
+    let seqs = seqs.as_primitive_opt::<UInt64Type>()?.values();
+    let ends = (seqs.first().copied()?, seqs.last().copied()?);
+    if ends != (rows.span.first.0, rows.span.last.0) {
+        return Some(format!(
+            "the first is at {}, the last at {}",
+            ends.0, ends.1
+        ));
+    }
+    let fallen = seqs.windows(2).position(|pair| pair[0] > pair[1])?;
+    let (before, at) = (seqs[fallen], seqs[fallen + 1]);
+    Some(format!("row {} is at {at}, behind {before}", fallen + 1))
+}
+
+fn disordered(what: String) -> Error {
+    Error::refused(what).help("please report this; nothing is lost, and the batch is tried again")
+}
+
 impl Table {
     fn new(layout: Layout) -> Table {
         Table {
@@ -280,12 +303,18 @@ impl Table {
     fn take(&mut self, rows: Rows) -> Result<usize> {
         // The queue promises order, and both rows of a key change in one batch. A file that is
         // named after its positions depends on it.
+        let table = &self.layout.table;
         if rows.span.first < self.taken_upto || rows.span.first <= self.closed_upto {
-            let what = format!(
-                "rows of {} came out of order, at {}",
-                self.layout.table, rows.span
-            );
-            return Err(Error::refused(what).help("please report this; nothing is lost"));
+            return Err(disordered(format!(
+                "rows of {table} came out of order, at {}",
+                rows.span
+            )));
+        }
+        if let Some(misplaced) = misplaced(&rows) {
+            return Err(disordered(format!(
+                "rows of {table} at {} came out of order: {misplaced}",
+                rows.span
+            )));
         }
         let bytes = self.layout.bytes_of(&rows);
         self.taken_upto = rows.span.last;

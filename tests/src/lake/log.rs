@@ -67,6 +67,8 @@ pub struct ChangeLog {
 /// A batch and what its file says about the table.
 #[derive(Debug)]
 struct Batch {
+    /// Its file's place among the files of the table.
+    file: usize,
     rows: RecordBatch,
     types: std::rc::Rc<BTreeMap<String, String>>,
     /// The text of values whose Arrow type cannot hold them, by row and column.
@@ -102,13 +104,13 @@ impl ChangeLog {
             key: Vec::new(),
             copied_until,
         };
-        for path in files {
-            log.add(&path).map_err(|error| at(&path, error))?;
+        for (number, path) in files.enumerate() {
+            log.add(number, &path).map_err(|error| at(&path, error))?;
         }
         Ok(log)
     }
 
-    fn add(&mut self, path: &Path) -> Result<(), String> {
+    fn add(&mut self, number: usize, path: &Path) -> Result<(), String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
         let described = Described::from(&reader)?;
@@ -128,6 +130,7 @@ impl ChangeLog {
             let rows = rows.map_err(|error| error.to_string())?;
             let as_text = texts(&rows)?;
             self.batches.push(Batch {
+                file: number,
                 rows,
                 types: std::rc::Rc::clone(&types),
                 as_text,
@@ -161,6 +164,11 @@ impl ChangeLog {
         }
         entries.sort_by_key(|entry| (entry.lsn, entry.seq, entry.op));
         Ok(entries)
+    }
+
+    /// Which file of the table a row is in, in the order of commits.
+    pub(super) fn file(&self, at: RowRef) -> usize {
+        self.batches[at.batch].file
     }
 
     /// The names in `_unchanged` of a row.

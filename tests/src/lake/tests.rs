@@ -356,6 +356,37 @@ fn a_repeated_position_an_orphan_and_a_wrong_count_are_violations() {
 }
 
 #[test]
+fn a_row_outside_the_span_of_its_file_and_one_before_its_neighbour_are_violations() {
+    let lake = lake();
+    let falling = [
+        change("insert", 1, 5, &[Some("1")]),
+        change("insert", 1, 4, &[Some("2")]),
+        change("insert", 1, 6, &[Some("3")]),
+    ];
+    write(lake.path(), T, &["id"], &["id"], &falling);
+    // Another file of the table covers the position, but not the row's own.
+    let around = [
+        change("insert", 2, 7, &[Some("4")]),
+        change("insert", 2, 9, &[Some("5")]),
+    ];
+    write(lake.path(), T, &["id"], &["id"], &around);
+    let record = lake.path().join("_commits/00000000000000000006.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let text = text.replace("\"first_position\":4", "\"first_position\":5");
+    std::fs::write(&record, text).unwrap();
+    let found = Lake::open(lake.path()).unwrap().violations().unwrap();
+    let found = found.join("\n");
+    assert!(
+        found.contains("position 4 of LSN 1, is not inside the span recorded of its file"),
+        "{found}"
+    );
+    assert!(
+        found.contains("is at position 4, and the one before it at 5"),
+        "{found}"
+    );
+}
+
+#[test]
 fn an_lsn_is_read_as_postgres_writes_it() {
     assert_eq!(parse_lsn("16/B374D848"), Some(0x16_B374_D848));
     assert_eq!(parse_lsn("nonsense"), None);

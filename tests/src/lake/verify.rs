@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::log::{Entry, Op};
+use super::log::{ChangeLog, Entry, Op};
 use super::{Commit, Lake, Published};
 
 /// How many violations of one kind are told.
@@ -15,8 +15,9 @@ pub(super) fn violations(lake: &Lake) -> Result<Vec<String>, String> {
     check_commits(lake, &mut found);
     let mut positions = BTreeMap::new();
     for (number, table) in lake.tables().iter().enumerate() {
-        let entries = lake.change_log(table)?.entries()?;
-        check_table(lake, table, &entries, &mut found);
+        let log = lake.change_log(table)?;
+        let entries = log.entries()?;
+        check_table(lake, &log, &entries, &mut found);
         check_positions((number, table), &entries, &mut positions, &mut found);
     }
     Ok(found)
@@ -84,11 +85,12 @@ fn check_commits(lake: &Lake, found: &mut Vec<String>) {
     }
 }
 
-/// The rows of a table are the rows of its files, each inside the span of one of them.
-fn check_table(lake: &Lake, table: &str, entries: &[Entry], found: &mut Vec<String>) {
+/// The rows of a table are the rows of its files, each inside the span that is recorded of its own.
+fn check_table(lake: &Lake, log: &ChangeLog, entries: &[Entry], found: &mut Vec<String>) {
+    let table = &log.table;
     let files: Vec<&Published> = lake
         .published()
-        .filter(|file| file.table == table)
+        .filter(|file| file.table == *table)
         .collect();
     let recorded: u64 = files.iter().map(|file| file.rows).sum();
     if recorded != entries.len() as u64 {
@@ -97,12 +99,33 @@ fn check_table(lake: &Lake, table: &str, entries: &[Entry], found: &mut Vec<Stri
             entries.len()
         ));
     }
-    let span = |file: &Published| file.first_position..=file.last_position;
-    let outside = |entry: &&Entry| !files.iter().any(|file| span(file).contains(&entry.seq));
-    for entry in entries.iter().filter(outside).take(TOLD_MAX) {
+    let outside = entries.iter().filter_map(|entry| {
+        let file = files[log.file(entry.at)];
+        let (first, last) = (file.first_position, file.last_position);
+        (!(first..=last).contains(&entry.seq)).then_some((entry, file))
+    });
+    for (entry, file) in outside.take(TOLD_MAX) {
         found.push(format!(
-            "{table}: position {} is in no file's span",
-            entry.seq
+            "{table}: row {} of {}, {:?} at position {} of LSN {}, is not inside the span recorded of its file: {file:?}",
+            entry.at.row,
+            file.path.display(),
+            entry.op,
+            entry.seq,
+            entry.lsn
+        ));
+    }
+    // As they lie in their files, one behind the other.
+    let mut lying: Vec<&Entry> = entries.iter().collect();
+    lying.sort_by_key(|entry| (entry.at.batch, entry.at.row));
+    let falls = |pair: &&[&Entry]| {
+        log.file(pair[0].at) == log.file(pair[1].at) && pair[0].seq > pair[1].seq
+    };
+    for pair in lying.windows(2).filter(falls).take(TOLD_MAX) {
+        let (path, row) = (&files[log.file(pair[1].at)].path, pair[1].at.row);
+        let (before, seq) = (pair[0].seq, pair[1].seq);
+        found.push(format!(
+            "{table}: row {row} of {} is at position {seq}, and the one before it at {before}",
+            path.display()
         ));
     }
 }

@@ -3,13 +3,13 @@
 use blacksmith_core::error::{Advice, Kind};
 use blacksmith_core::event::StoreId;
 use blacksmith_core::finding::Severity;
-use blacksmith_core::position::Position;
+use blacksmith_core::position::{Position, Span};
 
 use super::*;
 use crate::parquet::folder::memory::{MemoryFolder, Step};
 use crate::parquet::folder::{Folder, LocalFolder};
 use crate::parquet::{Parquet, ParquetOptions};
-use blacksmith_core::destination::Destination;
+use blacksmith_core::destination::{Destination, Rows};
 
 fn one_table(first: u64, last: u64) -> Batch {
     Batch::new(first, last, vec![rows(1, "a.t", first, last)])
@@ -46,6 +46,44 @@ async fn a_load_that_is_committed_in_other_pieces_is_refused() {
         );
     }
     assert_eq!(sequence(&folder).await, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn rows_that_are_not_where_their_span_or_their_order_says_are_refused() {
+    let misplaced = |positions: &[u64], span: Span| Rows {
+        span,
+        ..rows_at(1, "a.t", positions)
+    };
+    let cases = [
+        (
+            misplaced(&[2, 3], span(1, 3)),
+            "the first is at 2, the last at 3",
+        ),
+        (
+            misplaced(&[1, 2], span(1, 3)),
+            "the first is at 1, the last at 2",
+        ),
+        (
+            misplaced(&[1, 3, 2, 3], span(1, 3)),
+            "row 2 is at 2, behind 3",
+        ),
+    ];
+    for (rows, why) in cases {
+        let folder = MemoryFolder::default();
+        let lake = lake(folder.clone());
+        let refused = load(&lake, Batch::new(1, 3, [rows])).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Refused);
+        assert!(refused.to_string().contains(why), "{refused}");
+        assert!(sequence(&folder).await.is_empty());
+    }
+    // Both rows of a key that changed have one position.
+    let folder = MemoryFolder::default();
+    let pair = [misplaced(&[1, 2, 2, 3], span(1, 3))];
+    assert!(
+        load(&lake(folder.clone()), Batch::new(1, 3, pair))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
