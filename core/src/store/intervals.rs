@@ -9,138 +9,29 @@
 //! What is settled alike is merged. What is not settled keeps the cuts that transitions made: a batch that
 //! was executing must be found again as the same batch.
 
+mod state;
+mod chunk;
+mod changing;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::record::{Decoder, Encoder};
-use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::Status;
 use crate::position::{Position, Span};
+
+use changing::Changing;
+use chunk::{Chunk, Piece, UNSETTLED, bit};
+pub use state::JobState;
+use state::impossible;
 
 /// Pieces of one chunk: 16 bytes each, copied when a chunk that somebody looks at changes.
 const PIECES_MAX: usize = 128;
 /// A chunk that shrinks below this is joined with the one behind it.
 const PIECES_MIN: usize = PIECES_MAX / 4;
-/// Room for so many pieces is added to a chunk at once, so that a million of them hold little that is empty.
-const PIECES_ROOM: usize = 8;
 /// States that are looked through before a new one is kept: neighbours mostly failed alike.
 const RECENT_MAX: usize = 8;
-
-/// The state of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobState {
-    /// Where it stands.
-    pub status: Status,
-    /// The attempt it belongs to; 0 before the first.
-    pub attempt: u32,
-    /// Since when. Not kept for what succeeded, and there is none before the first transition: the
-    /// history knows.
-    pub at: Option<Timestamp>,
-    /// Why, when it failed, was discarded, or is unknown.
-    pub error: Option<Arc<str>>,
-}
-
-impl JobState {
-    /// The state of a job that nothing has happened to.
-    pub(super) const UNTOUCHED: JobState = JobState {
-        status: Status::Acknowledged,
-        attempt: 0,
-        at: None,
-        error: None,
-    };
-}
-
-/// Statuses as bits, by their code.
-fn bit(status: Status) -> u8 {
-    1 << status.code()
-}
-
-const UNSETTLED: u8 = !(1 << Status::Succeeded as u8 | 1 << Status::Discarded as u8);
-
-/// Positions from `first` up to the next piece, in one state; none: untouched.
-#[derive(Debug, Clone)]
-struct Piece {
-    first: u64,
-    state: Option<Arc<JobState>>,
-}
-
-impl Piece {
-    fn status(&self) -> Status {
-        let status = self.state.as_ref().map(|state| state.status);
-        status.unwrap_or(Status::Acknowledged)
-    }
-
-    /// Whether this piece and the one behind it are one.
-    fn joins(&self, behind: &Piece) -> bool {
-        let same = match (&self.state, &behind.state) {
-            (Some(own), Some(other)) => Arc::ptr_eq(own, other) || own == other,
-            (None, None) => return true,
-            _ => false,
-        };
-        same && self.status().is_settled()
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Chunk {
-    pieces: Vec<Piece>,
-    /// How many pieces have each status, by its code.
-    counts: [u16; Status::ALL.len()],
-    /// Which statuses occur, as [`bit`]s.
-    has: u8,
-}
-
-impl Chunk {
-    fn of(pieces: Vec<Piece>) -> Chunk {
-        let mut chunk = Chunk {
-            pieces: Vec::new(),
-            counts: Default::default(),
-            has: 0,
-        };
-        chunk.count(&pieces);
-        chunk.pieces = pieces;
-        chunk
-    }
-
-    fn count(&mut self, pieces: &[Piece]) {
-        for status in pieces.iter().map(Piece::status) {
-            self.counts[usize::from(status.code())] += 1;
-            self.has |= bit(status);
-        }
-    }
-
-    fn discount(&mut self, from: usize, behind: usize) {
-        for status in self.pieces[from..behind].iter().map(Piece::status) {
-            let count = &mut self.counts[usize::from(status.code())];
-            *count -= 1;
-            if *count == 0 {
-                self.has &= !bit(status);
-            }
-        }
-    }
-
-    /// Puts `pieces` in place of those `from` one up to `behind` another.
-    fn replace(&mut self, from: usize, behind: usize, pieces: Vec<Piece>) {
-        self.discount(from, behind);
-        self.count(&pieces);
-        let grown = self.pieces.len() + pieces.len() + from - behind;
-        if grown > self.pieces.capacity() {
-            self.pieces
-                .reserve_exact(grown + PIECES_ROOM - self.pieces.len());
-        }
-        self.pieces.splice(from..behind, pieces);
-        if self.pieces.capacity() > 2 * (grown + PIECES_ROOM) {
-            self.pieces.shrink_to(grown + PIECES_ROOM);
-        }
-    }
-
-    /// The piece that holds `position`, which is not before the first.
-    fn index(&self, position: u64) -> usize {
-        let behind = self.pieces.partition_point(|piece| piece.first <= position);
-        behind.saturating_sub(1)
-    }
-}
 
 /// The states of all positions from a first one on. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -450,7 +341,7 @@ impl Intervals {
             })
             .collect();
         out.varint(states.len() as u64);
-        states.iter().for_each(|state| encode_state(out, state));
+        states.iter().for_each(|state| state.encode(out));
         out.varint(self.len() as u64);
         let mut last = 0;
         for ((span, _), number) in self.pieces(Position::ZERO).zip(of_pieces) {
@@ -463,7 +354,7 @@ impl Intervals {
     pub(super) fn decode(input: &mut Decoder) -> Result<Intervals> {
         let mut states = Vec::new();
         for _ in 0..input.varint()? {
-            states.push(Arc::new(decode_state(input)?));
+            states.push(Arc::new(JobState::decode(input)?));
         }
         let mut pieces: Vec<Piece> = Vec::new();
         let mut last = 0u64;
@@ -494,263 +385,5 @@ impl Intervals {
     }
 }
 
-fn impossible() -> Error {
-    Error::damaged("the store's catalog holds impossible states of jobs")
-}
-
-fn encode_state(out: &mut Encoder, state: &JobState) {
-    out.u8(state.status.code());
-    out.varint(u64::from(state.attempt));
-    out.u8(u8::from(state.at.is_some()));
-    if let Some(at) = state.at {
-        out.u64(at.0.cast_unsigned());
-    }
-    out.text(state.error.as_deref().unwrap_or_default());
-}
-
-fn decode_state(input: &mut Decoder) -> Result<JobState> {
-    let status = Status::from_code(input.u8()?).ok_or_else(impossible)?;
-    let attempt = u32::try_from(input.varint()?).map_err(|_| impossible())?;
-    let at = match input.u8()? {
-        0 => None,
-        _ => Some(Timestamp(input.u64()?.cast_signed())),
-    };
-    let error = Some(input.text()?).filter(|error| !error.is_empty());
-    Ok(JobState {
-        status,
-        attempt,
-        at,
-        error: error.map(Arc::from),
-    })
-}
-
-/// A change on its way through the pieces that it touches.
-struct Changing {
-    out: Vec<Piece>,
-    state: Arc<JobState>,
-    span: Span,
-    /// The first position that changed.
-    changed: Option<u64>,
-    /// Up to where the piece written last has the new state.
-    reached: Option<u64>,
-}
-
-impl Changing {
-    fn new(state: Arc<JobState>, span: Span) -> Changing {
-        Changing {
-            out: Vec::new(),
-            state,
-            span,
-            changed: None,
-            reached: None,
-        }
-    }
-
-    /// Takes pieces that follow each other, of which the last reaches up to `end`.
-    fn pieces(
-        &mut self,
-        pieces: impl Iterator<Item = Piece>,
-        end: u64,
-        stays: &impl Fn(&JobState) -> bool,
-    ) {
-        let mut pieces = pieces.peekable();
-        while let Some(piece) = pieces.next() {
-            let last = pieces.peek().map_or(end, |behind| behind.first - 1);
-            self.piece(piece, last, stays);
-        }
-    }
-
-    fn piece(&mut self, piece: Piece, last: u64, stays: &impl Fn(&JobState) -> bool) {
-        let whole = Span::new(Position(piece.first), Position(last));
-        let part = whole.intersection(self.span);
-        let own = piece.state.as_deref().unwrap_or(&JobState::UNTOUCHED);
-        let Some(part) = part.filter(|_| !stays(own)) else {
-            return self.push(piece);
-        };
-        let (first, end) = (part.first.0, part.last.0);
-        if piece.first < first {
-            self.push(piece.clone());
-        }
-        self.changed.get_or_insert(first);
-        if self.reached.is_none_or(|reached| reached + 1 != first) {
-            self.push(Piece {
-                first,
-                state: Some(Arc::clone(&self.state)),
-            });
-        }
-        self.reached = Some(end);
-        if last > end {
-            self.push(Piece {
-                first: end + 1,
-                state: piece.state,
-            });
-        }
-    }
-
-    fn push(&mut self, piece: Piece) {
-        if self.out.last().is_none_or(|before| !before.joins(&piece)) {
-            self.out.push(piece);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SIZE: u64 = 400;
-
-    fn state(status: Status, attempt: u32) -> JobState {
-        JobState {
-            status,
-            attempt,
-            at: Some(Timestamp(i64::from(attempt))),
-            error: None,
-        }
-    }
-
-    fn span(first: u64, last: u64) -> Span {
-        Span::new(Position(first), Position(last))
-    }
-
-    fn settled(state: &JobState) -> bool {
-        state.status.is_settled()
-    }
-
-    /// One state per job, and the same rules.
-    struct Plain(Vec<JobState>);
-
-    impl Plain {
-        fn set(&mut self, span: Span, state: &JobState, reopens: bool) {
-            for own in &mut self.0[span.first.0 as usize..=span.last.0 as usize] {
-                if reopens || !own.status.is_settled() {
-                    *own = state.clone();
-                }
-            }
-        }
-
-        fn settled_upto(&self) -> u64 {
-            let open = self.0.iter().skip(1).position(|own| !settled(own));
-            open.map_or(SIZE - 1, |count| count as u64)
-        }
-    }
-
-    fn agree(intervals: &Intervals, plain: &Plain, oldest: u64) {
-        for position in oldest..SIZE {
-            let found = intervals.get(Position(position));
-            assert_eq!(found, plain.0[position as usize], "{position}");
-        }
-        let spans: Vec<Span> = intervals
-            .pieces(Position::ZERO)
-            .map(|piece| piece.0)
-            .collect();
-        assert!(
-            spans
-                .windows(2)
-                .all(|two| two[0].last.next() == two[1].first)
-        );
-        for chunk in intervals.chunks.values() {
-            assert!(chunk.pieces.len() <= PIECES_MAX && !chunk.pieces.is_empty());
-            let counted = Chunk::of(chunk.pieces.clone());
-            assert_eq!((chunk.counts, chunk.has), (counted.counts, counted.has));
-        }
-        let failed: u64 = intervals
-            .touched(span(oldest, SIZE), &[Status::Failed])
-            .map(|(span, _)| span.len())
-            .sum();
-        let expected = plain.0[oldest as usize..].iter();
-        let expected = expected.filter(|own| own.status == Status::Failed);
-        assert_eq!(failed, expected.count() as u64);
-    }
-
-    fn change() -> impl Strategy<Value = (u64, u64, usize, u32, bool)> {
-        let length = prop_oneof![4 => 0u64..4, 1 => 0u64..300];
-        (
-            1..SIZE,
-            length,
-            2usize..6,
-            1u32..3,
-            proptest::bool::weighted(0.2),
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn intervals_hold_what_one_state_per_job_would(
-            changes in proptest::collection::vec(change(), 1..400),
-            trimmed in 1u64..200,
-        ) {
-            let mut intervals = Intervals::new(Position(1));
-            let mut plain = Plain(vec![JobState::UNTOUCHED; SIZE as usize]);
-            for (count, (first, length, status, attempt, reopens)) in changes.into_iter().enumerate() {
-                let touched = span(first, (first + length).min(SIZE - 1));
-                let state = state(Status::ALL[status], attempt);
-                plain.set(touched, &state, reopens);
-                intervals.set(touched, state, |own| !reopens && settled(own));
-                prop_assert_eq!(intervals.settled_upto(Position(1)).0, plain.settled_upto());
-                if count % 16 == 0 {
-                    // A clone that is looked at later keeps its own state.
-                    let seen = intervals.clone();
-                    let mut out = Encoder::default();
-                    seen.encode(&mut out);
-                    let bytes = out.into_inner();
-                    let mut input = Decoder::new(bytes::Bytes::from(bytes));
-                    prop_assert_eq!(&Intervals::decode(&mut input).unwrap(), &seen);
-                    agree(&intervals, &plain, 1);
-                }
-            }
-            intervals.trim(Position(trimmed));
-            agree(&intervals, &plain, trimmed);
-        }
-    }
-
-    #[test]
-    fn a_million_jobs_in_one_state_are_one_piece() {
-        let mut intervals = Intervals::new(Position(1));
-        for first in (0..1_000).map(|load| load * 1_000 + 1) {
-            let load = span(first, first + 999);
-            intervals.set(load, state(Status::Executing, 1), settled);
-            let mut done = state(Status::Succeeded, 1);
-            done.at = None;
-            intervals.set(load, done, settled);
-        }
-        assert_eq!(intervals.len(), 2, "what succeeded, and what is untouched");
-        assert_eq!(intervals.settled_upto(Position(1)), Position(1_000_000));
-        let mut out = Encoder::default();
-        intervals.encode(&mut out);
-        assert!(out.into_inner().len() < 100);
-    }
-
-    #[test]
-    fn batches_that_are_not_settled_keep_their_bounds_although_they_look_alike() {
-        let mut intervals = Intervals::new(Position(1));
-        for first in [1, 11, 21] {
-            intervals.set(span(first, first + 9), state(Status::Executing, 1), settled);
-        }
-        let executing = intervals.touched(span(1, 100), &[Status::Executing]);
-        let spans: Vec<Span> = executing.map(|(span, _)| span).collect();
-        assert_eq!(spans, [span(1, 10), span(11, 20), span(21, 30)]);
-    }
-
-    #[test]
-    fn scattered_failures_cost_in_proportion_and_each_change_touches_little() {
-        let mut intervals = Intervals::new(Position(1));
-        let count = 200_000;
-        intervals.set(span(1, 2 * count), state(Status::Executing, 1), settled);
-        // An order that hits chunks everywhere.
-        for index in (0..count).map(|index| index * 7_919 % count) {
-            let at = 2 * index + 1;
-            intervals.set(span(at, at), state(Status::Failed, 1), settled);
-        }
-        assert_eq!(intervals.len() as u64, 2 * count + 1);
-        let chunks = intervals.chunks.len() as u64;
-        assert!(chunks * PIECES_MIN as u64 <= 2 * count, "{chunks} chunks");
-        let room = intervals.chunks.values();
-        let room: usize = room.map(|chunk| chunk.pieces.capacity()).sum();
-        let most = intervals.len() + chunks as usize * (PIECES_ROOM + 2);
-        assert!(room <= most, "room for {room} pieces");
-        let failed = intervals.touched(span(1, 2 * count), &[Status::Failed]);
-        assert_eq!(failed.count() as u64, count);
-    }
-}
+mod tests;
