@@ -115,20 +115,23 @@ impl<'a> Sheet<'a> {
     /// The values of the column `at`, from top to bottom.
     #[inline]
     pub(super) fn column(&self, at: usize) -> impl Iterator<Item = Value<'a>> {
-        let columns = self.values.len() / self.rows.len().max(1);
         self.values
-            .chunks_exact(columns.max(1))
+            .chunks_exact(self.columns().max(1))
             .map(move |row| row[at])
     }
 
     /// One value.
     pub(super) fn value(&self, row: usize, column: usize) -> Option<Value<'a>> {
-        self.column(column).nth(row)
+        self.values.get(row * self.columns() + column).copied()
+    }
+
+    fn columns(&self) -> usize {
+        self.values.len() / self.rows.len().max(1)
     }
 
     /// Takes the rows of these positions out.
     pub(super) fn remove(&mut self, is_refused: impl Fn(u64) -> bool) {
-        let columns = self.values.len() / self.rows.len().max(1);
+        let columns = self.columns();
         let mut left = Sheet::default();
         let values = std::mem::take(&mut self.values);
         for (at, head) in std::mem::take(&mut self.rows).into_iter().enumerate() {
