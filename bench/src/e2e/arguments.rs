@@ -18,7 +18,7 @@ const ROUNDS_AGAINST_MIN: usize = 4;
 /// Those that measure parts which are built into this program: another build of the stock one would change nothing.
 const OF_PARTS: [&str; 3] = ["jobs", "log", "restart"];
 
-const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]";
+const USAGE: &str = "usage: cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--only CONTENDER]... [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]";
 
 /// The command line, read.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Arguments {
     pub size: Size,
     /// The scenarios, in the order of [`SCENARIOS`].
     pub scenarios: Vec<String>,
+    /// Who runs in them; empty for everybody.
+    pub only: Vec<String>,
     /// Where everything goes as JSON; none for nowhere.
     pub json: Option<PathBuf>,
     /// Whether other tools do the same work, where we know some.
@@ -46,6 +48,7 @@ impl Arguments {
         let mut arguments = Arguments {
             size: Size::DEFAULT,
             scenarios: SCENARIOS.map(String::from).into(),
+            only: Vec::new(),
             json: None,
             peers: false,
             write: false,
@@ -68,6 +71,7 @@ impl Arguments {
             match word.as_str() {
                 "--short" | "--full" => {}
                 "--scenario" => arguments.scenarios = scenarios(value()?)?,
+                "--only" => arguments.only.push(value()?.clone()),
                 "--rounds" => arguments.size.rounds = positive(word, value()?)? as usize,
                 "--rows" => arguments.size.rows = positive(word, value()?)?,
                 "--json" => arguments.json = Some(value()?.into()),
@@ -80,8 +84,10 @@ impl Arguments {
         if arguments.against.is_some() {
             arguments.only_the_program()?;
         }
-        if arguments.write && arguments.scenarios.len() < SCENARIOS.len() {
-            return Err("--write keeps a run of all scenarios: leave out --scenario".into());
+        let is_part = arguments.scenarios.len() < SCENARIOS.len() || !arguments.only.is_empty();
+        if arguments.write && is_part {
+            let what = "--write keeps a run of everybody in all scenarios";
+            return Err(format!("{what}: leave out --scenario and --only"));
         }
         Ok(arguments)
     }
@@ -177,6 +183,11 @@ mod tests {
             parse("--write --scenario drain")
                 .unwrap_err()
                 .contains("all scenarios")
+        );
+        assert!(
+            parse("--only log --write")
+                .unwrap_err()
+                .contains("leave out")
         );
         assert!(parse("--quick").unwrap_err().contains("usage"));
     }

@@ -73,6 +73,8 @@ impl<'a> Contender<'a> {
 pub struct Rounds {
     /// So many rounds.
     pub count: usize,
+    /// The names of those who run; empty for everybody.
+    pub only: Vec<String>,
     /// With another build beside that of this tree, ours are compared with themselves, and nobody else runs.
     pub builds: Builds,
 }
@@ -103,6 +105,10 @@ impl Entrant<'_> {
 }
 
 impl Rounds {
+    fn runs(&self, contender: &Contender<'_>) -> bool {
+        self.only.is_empty() || self.only.contains(&contender.name)
+    }
+
     fn entrants(&self, contenders: &[Contender<'_>]) -> Vec<Entrant<'_>> {
         let Builds { own, before } = &self.builds;
         let mut entrants = Vec::new();
@@ -179,6 +185,7 @@ impl Trial {
         rounds: &Rounds,
         mut contenders: Vec<Contender<'_>>,
     ) -> Result<Trial> {
+        contenders.retain(|contender| rounds.runs(contender));
         let mut entrants = rounds.entrants(&contenders);
         for round in 0..rounds.count {
             for place in rounds.order(round, entrants.len()) {
@@ -331,6 +338,7 @@ mod tests {
         let build = |commit| Build::of_commit(commit, "program".into());
         Rounds {
             count,
+            only: Vec::new(),
             builds: Builds {
                 own: build("now"),
                 before: before.map(build),
@@ -353,6 +361,20 @@ mod tests {
         assert_eq!(*order.borrow(), "abba");
         let (a, b) = (trial.contender("a").unwrap(), trial.contender("b").unwrap());
         assert_eq!(b.ratio(a).value, 0.5);
+    }
+
+    #[test]
+    fn who_is_not_named_does_not_run_when_somebody_is() {
+        let ours = |name| Contender::ours(name, |_| Ok(reading(1.0)));
+        let other = Contender::ceiling("framing", || Err("it need not run".into()));
+        let mut rounds = rounds(1, None);
+        rounds.only = vec!["parquet, catch-up".into()];
+        let contenders = vec![other, ours("parquet, catch-up"), ours("log")];
+        let trial = Trial::hold("s", "w", &rounds, contenders).unwrap();
+        assert_eq!(trial.contenders.len(), 1);
+        assert_eq!(trial.contenders[0].name, "parquet, catch-up");
+        let trial = Trial::hold("s", "w", &rounds, vec![ours("log")]).unwrap();
+        assert!(trial.contenders.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //!                                     the seeded workload under SIGKILL, seed by seed
 //! cargo x failpoints [--seeds N] [--from S] [--only NAME]
 //!                                     the program dies at every place of its path, in every kind of work
-//! cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]
+//! cargo x bench [--short | --full] [--scenario NAME[,NAME]] [--only CONTENDER]... [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]
 //!                                     the program from end to end beside its ceilings; see bench/README.md
 //! cargo x fuzz [--seconds N] [--target NAME] [--jobs N]
 //!                                     every fuzz target for N seconds (60); see fuzz/README.md
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
                   chaos --seeds N [--from S] [--full] | \
                   failpoints [--seeds N] [--from S] [--only NAME] | \
                   fuzz [--seconds N] [--target NAME] [--jobs N] [--input FILE] [--keep] | \
-                  bench [--short | --full] [--scenario NAME[,NAME]] [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]"
+                  bench [--short | --full] [--scenario NAME[,NAME]] [--only CONTENDER]... [--rounds N] [--rows N] [--json FILE] [--write] [--peers] [--against REVISION]"
                 .into(),
         ),
     };

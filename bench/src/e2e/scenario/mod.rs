@@ -46,6 +46,7 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     let folder = Folder::take()?;
     let rounds = Rounds {
         count: arguments.size.rounds,
+        only: arguments.only.clone(),
         builds: builds(&folder, arguments)?,
     };
     let before = rounds.builds.before.as_ref().and_then(Build::commit);
@@ -68,6 +69,13 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     for name in &arguments.scenarios {
         stop::check()?;
         trials.extend(bench.scenario(name)?);
+    }
+    trials.retain(|trial| !trial.contenders.is_empty());
+    if trials.is_empty() {
+        return Err(
+            "nobody ran: --only takes names as the table has them, such as \"parquet, catch-up\""
+                .into(),
+        );
     }
     let version = bench.server.full_version().to_owned();
     let peers = bench.peers.as_ref().map_or("none".into(), Peers::versions);
