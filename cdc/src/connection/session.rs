@@ -19,6 +19,9 @@ pub(crate) const PINNED: &[(&str, &str)] = &[
     ("search_path", "pg_catalog"),
     // A policy that would hide rows makes the query fail instead of copying half a table.
     ("row_security", "off"),
+    // What the catalog is asked is answered in a millisecond, and compiling it took forty: the planner takes a question about all
+    // tables for a large one.
+    ("jit", "off"),
     // A long copy is not an accident, and neither is a session that waits for its range.
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
