@@ -209,7 +209,10 @@ impl Changes {
             waker: Waker::new()?,
             whole: AtomicBool::new(false),
             stream_only: AtomicBool::new(false),
-            stop: Arc::new(Stop::default()),
+            stop: Arc::new(Stop {
+                awaited: end.is_some(),
+                ..Stop::default()
+            }),
         };
         let (waker, halt) = (stream.waker.clone(), Arc::clone(&stream.stop));
         let mut streaming = spawn(stream)?;

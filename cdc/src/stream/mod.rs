@@ -105,6 +105,8 @@ pub(crate) struct Stream {
 /// Asks the stream to come to an end.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
+    /// Whether somebody waits for the end: then it is looked for often.
+    pub(crate) awaited: bool,
     /// At once, after what is received is confirmed.
     pub(crate) now: AtomicBool,
     /// When everything up to this LSN is durable; 0 for never.

@@ -21,6 +21,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 const CONFIRM_EVERY: Duration = Duration::from_millis(100);
 /// How long one wait for messages takes at most: feedback is looked at in between.
 const RECEIVE_WAIT: Duration = Duration::from_millis(50);
+/// The same in a run that ends when all of it has come.
+const RECEIVE_WAIT_AWAITED: Duration = Duration::from_millis(5);
 /// An idle stream remembers where it is when it has moved this far, or after [`IDLE_EVERY`].
 const IDLE_BYTES: u64 = 1 << 20;
 const IDLE_EVERY: Duration = Duration::from_secs(10);
@@ -167,7 +169,11 @@ impl Session<'_> {
     }
 
     fn receive(&mut self) -> Result<()> {
-        let lump = self.copy.receive(Instant::now() + RECEIVE_WAIT)?;
+        let wait = match self.stream.stop.awaited {
+            true => RECEIVE_WAIT_AWAITED,
+            false => RECEIVE_WAIT,
+        };
+        let lump = self.copy.receive(Instant::now() + wait)?;
         if let Some(large) = lump.large_message() {
             let gauge = &self.stream.gauge;
             gauge.server_lsn.fetch_max(large.end.0, Ordering::Relaxed);
