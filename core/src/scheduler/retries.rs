@@ -30,6 +30,58 @@ pub(super) struct Retry {
     pub(super) batch: Option<u32>,
 }
 
+/// A time on the clock that never goes back, in nanoseconds; the last one is [`NEXT_TIME`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u64);
+
+impl From<Duration> for Moment {
+    fn from(time: Duration) -> Moment {
+        Moment(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Moment> for Duration {
+    fn from(moment: Moment) -> Duration {
+        match moment.0 {
+            u64::MAX => NEXT_TIME,
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+}
+
+/// What is kept of a [`Retry`] beside its first position: there may be millions.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    last: Position,
+    due: Moment,
+    attempts: u32,
+    batch: Option<u32>,
+    alone: bool,
+}
+
+impl Waits {
+    fn of(retry: &Retry) -> (Position, Waits) {
+        let waits = Waits {
+            last: retry.span.last,
+            due: retry.due.into(),
+            attempts: retry.attempts,
+            batch: retry.batch,
+            alone: retry.alone,
+        };
+        (retry.span.first, waits)
+    }
+
+    fn from(self, first: Position) -> Retry {
+        Retry {
+            span: Span::new(first, self.last),
+            attempts: self.attempts,
+            due: self.due.into(),
+            alone: self.alone,
+            batch: self.batch,
+        }
+    }
+}
+
 /// What is tried again together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Due {
@@ -45,9 +97,9 @@ pub(super) struct Retries {
     /// Positions of a batch, at most, unless they are one span that was loaded as such before.
     rows_max: u64,
     /// By first position; none overlap.
-    waiting: BTreeMap<Position, Retry>,
+    waiting: BTreeMap<Position, Waits>,
     /// First positions by what may go together, then by when.
-    due: BTreeMap<Kin, BTreeSet<(Duration, Position)>>,
+    due: BTreeMap<Kin, BTreeSet<(Moment, Position)>>,
 }
 
 /// What may go together: alone or not, the attempts so far, and the batch that it has to be again.
@@ -97,29 +149,42 @@ impl Retries {
     }
 
     /// Adds all that a process finds when it begins, in order of position: so many at once cost little each.
-    pub(super) fn fill(&mut self, found: Vec<Retry>) {
+    pub(super) fn fill(&mut self, mut found: Vec<Retry>) {
         if !self.waiting.is_empty() {
             found.into_iter().for_each(|retry| self.push(retry));
             return;
         }
-        let mut all: Vec<Retry> = Vec::with_capacity(found.len());
-        for retry in found {
-            match all.last_mut() {
-                Some(last) if self.may_join(last, &retry) => last.span.last = retry.span.last,
-                _ => all.push(retry),
+        found.dedup_by(|next, last| {
+            let joins = self.may_join(last, next);
+            if joins {
+                last.span.last = next.span.last;
             }
-        }
-        let mut due: BTreeMap<Kin, Vec<(Duration, Position)>> = BTreeMap::new();
-        for retry in &all {
+            joins
+        });
+        let mut due: BTreeMap<Kin, Vec<(Moment, Position)>> = BTreeMap::new();
+        for retry in &found {
             let own = due.entry(retry.kin()).or_default();
-            own.push((retry.due, retry.span.first));
+            own.push((retry.due.into(), retry.span.first));
         }
         let due = due.into_iter();
         self.due = due
             .map(|(kin, own)| (kin, own.into_iter().collect()))
             .collect();
-        let waiting = all.into_iter().map(|retry| (retry.span.first, retry));
-        self.waiting = waiting.collect();
+        self.waiting = found.into_iter().map(|retry| Waits::of(&retry)).collect();
+    }
+
+    /// What waits from this position on; none when nothing begins there.
+    fn get(&self, first: Position) -> Option<Retry> {
+        self.waiting.get(&first).map(|waits| waits.from(first))
+    }
+
+    /// All that wait, in order of position.
+    fn all(&self) -> impl Iterator<Item = Retry> {
+        self.waiting.iter().map(|(first, waits)| waits.from(*first))
+    }
+
+    fn oldest(&self) -> Option<Retry> {
+        self.all().next()
     }
 
     fn may_join(&self, retry: &Retry, next: &Retry) -> bool {
@@ -130,13 +195,13 @@ impl Retries {
     /// `retry` together with the neighbours that wait for the same, which are taken out.
     fn joined(&mut self, mut retry: Retry) -> Retry {
         let before = self.waiting.range(..retry.span.first).next_back();
-        if let Some(before) = before.map(|(_, before)| *before)
+        if let Some(before) = before.map(|(first, before)| before.from(*first))
             && self.may_join(&before, &retry)
         {
             self.remove(before.span.first);
             retry.span.first = before.span.first;
         }
-        let after = self.waiting.get(&retry.span.last.next()).copied();
+        let after = self.get(retry.span.last.next());
         if let Some(after) = after.filter(|after| self.may_join(&retry, after)) {
             self.remove(after.span.first);
             retry.span.last = after.span.last;
@@ -145,16 +210,17 @@ impl Retries {
     }
 
     fn insert(&mut self, retry: Retry) {
-        let first = retry.span.first;
-        self.waiting.insert(first, retry);
+        let (first, waits) = Waits::of(&retry);
+        self.waiting.insert(first, waits);
         let due = self.due.entry(retry.kin()).or_default();
-        due.insert((retry.due, first));
+        due.insert((waits.due, first));
     }
 
     fn remove(&mut self, first: Position) -> Option<Retry> {
-        let retry = self.waiting.remove(&first)?;
+        let waits = self.waiting.remove(&first)?;
+        let retry = waits.from(first);
         if let Some(due) = self.due.get_mut(&retry.kin()) {
-            due.remove(&(retry.due, first));
+            due.remove(&(waits.due, first));
             if due.is_empty() {
                 self.due.remove(&retry.kin());
             }
@@ -167,8 +233,7 @@ impl Retries {
     pub(super) fn take_due(&mut self, now: Duration, idle: bool) -> Option<Due> {
         let kin = match self.ordering {
             Ordering::Ordered => {
-                let oldest = self.waiting.first_key_value()?.1;
-                let oldest = Some(*oldest).filter(|oldest| oldest.due <= now)?;
+                let oldest = self.oldest().filter(|oldest| oldest.due <= now)?;
                 self.remove(oldest.span.first);
                 return Some(Due {
                     spans: Spans::from(oldest.span),
@@ -182,10 +247,10 @@ impl Retries {
         let mut firsts = Vec::new();
         let mut rows = 0;
         for (due, first) in self.due.get(&kin).into_iter().flatten() {
-            let own = self.waiting.get(first).map_or(0, |retry| retry.span.len());
+            let own = self.get(*first).map_or(0, |retry| retry.span.len());
             let fits = rows + own <= self.rows_max && firsts.len() < SPANS_MAX;
             let fits = !alone && (fits || batch.is_some());
-            if *due > now || !(firsts.is_empty() || fits) {
+            if *due > Moment::from(now) || !(firsts.is_empty() || fits) {
                 break;
             }
             rows += own;
@@ -206,17 +271,17 @@ impl Retries {
         let firsts = self.due.iter().filter(|((alone, ..), _)| idle || !alone);
         let firsts = firsts.filter_map(|(kin, due)| Some((due.first()?.0, *kin)));
         let (due, kin) = firsts.min()?;
-        (due <= now).then_some(kin)
+        (due <= Moment::from(now)).then_some(kin)
     }
 
     /// When the next may run, in a lane that is `idle` or not; [`NEXT_TIME`] when all wait for that.
     pub(super) fn next_due(&self, idle: bool) -> Option<Duration> {
         match self.ordering {
-            Ordering::Ordered => self.waiting.first_key_value().map(|(_, oldest)| oldest.due),
+            Ordering::Ordered => self.oldest().map(|oldest| oldest.due),
             Ordering::Unordered => {
                 let may = self.due.iter().filter(|((alone, ..), _)| idle || !alone);
                 let firsts = may.filter_map(|(_, due)| due.first());
-                firsts.map(|(due, _)| *due).min()
+                firsts.map(|(due, _)| *due).min().map(Duration::from)
             }
         }
     }
@@ -248,7 +313,7 @@ impl Retries {
     }
 
     fn hasten_those(&mut self, now: Duration, is_meant: impl Fn(&Retry) -> bool) {
-        let late = self.waiting.values().filter(|retry| is_meant(retry));
+        let late = self.all().filter(|retry| is_meant(retry));
         let late: Vec<_> = late.map(|retry| retry.span.first).collect();
         for first in late {
             if let Some(retry) = self.remove(first) {
@@ -267,7 +332,7 @@ impl Retries {
             .chain(inside.map(|(first, _)| *first))
             .collect();
         for first in touched {
-            let whole = self.waiting.get(&first).copied();
+            let whole = self.get(first);
             if whole.is_some_and(|retry| retry.span.intersects(span)) {
                 self.remove(first);
                 for left in whole.into_iter().flat_map(|retry| {
@@ -371,7 +436,7 @@ mod tests {
                 false => found.for_each(|own| retries.push(own)),
             }
             retries.push_pieces(retry(21, 25, 0));
-            let spans: Vec<_> = retries.waiting.values().map(|own| own.span.len()).collect();
+            let spans: Vec<_> = retries.all().map(|own| own.span.len()).collect();
             assert!(spans.iter().all(|rows| *rows <= 10), "{spans:?}");
             assert_eq!(spans.iter().sum::<u64>(), 45);
         }

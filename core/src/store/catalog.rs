@@ -388,7 +388,7 @@ impl Catalog {
             return Err(Error::damaged(format!(
                 "the store's catalog has unknown version {version}"
             ))
-            .help("it was written by a newer version; use that one"));
+            .help("it was written by another version of this program; use that one"));
         }
         let sources = input.list(|input| Ok((SourceId(input.u32()?), Arc::from(input.text()?))))?;
         let lanes = input.list(decode_lane)?;
@@ -413,7 +413,7 @@ impl Catalog {
     }
 }
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 fn encode_lane(out: &mut Encoder, lane: &Lane) {
     out.u32(lane.id.0);

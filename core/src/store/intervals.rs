@@ -9,22 +9,20 @@
 //! What is settled alike is merged. What is not settled keeps the cuts that transitions made: a batch that
 //! was executing must be found again as the same batch.
 
-mod state;
-mod chunk;
 mod changing;
+mod chunk;
+mod snapshot;
+mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::record::{Decoder, Encoder};
-use crate::error::Result;
 use crate::job::Status;
 use crate::position::{Position, Span};
 
 use changing::Changing;
 use chunk::{Chunk, Piece, UNSETTLED, bit};
 pub use state::JobState;
-use state::impossible;
 
 /// Pieces of one chunk: 16 bytes each, copied when a chunk that somebody looks at changes.
 const PIECES_MAX: usize = 128;
@@ -147,7 +145,13 @@ impl Intervals {
         if let Some(known) = known {
             return Arc::clone(known);
         }
-        let state = Arc::new(state);
+        let mut alike = self.recent.iter().rev();
+        let alike =
+            alike.find_map(|known| known.error.clone().filter(|_| known.error == state.error));
+        let state = Arc::new(JobState {
+            error: alike.or(state.error),
+            ..state
+        });
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }
@@ -316,72 +320,6 @@ impl Intervals {
     /// Pieces kept, those untouched included.
     pub(super) fn len(&self) -> usize {
         self.chunks.values().map(|chunk| chunk.pieces.len()).sum()
-    }
-
-    /// How many bytes [`Intervals::encode`] writes, about; found without looking at states.
-    pub(super) fn encoded_bytes(&self) -> usize {
-        /// A position further on and the number of a state, as varints.
-        const PIECE_BYTES: usize = 4;
-        64 + self.len() * PIECE_BYTES
-    }
-
-    /// Writes pieces as distances and numbers of states: a few bytes each.
-    pub(super) fn encode(&self, out: &mut Encoder) {
-        let mut states: Vec<&Arc<JobState>> = Vec::new();
-        let mut numbers = std::collections::HashMap::new();
-        // The number of each piece's state, looked up once.
-        let of_pieces: Vec<u64> = self
-            .pieces(Position::ZERO)
-            .map(|(_, state)| {
-                let Some(state) = state else { return 0 };
-                *numbers.entry(Arc::as_ptr(state)).or_insert_with(|| {
-                    states.push(state);
-                    states.len() as u64
-                })
-            })
-            .collect();
-        out.varint(states.len() as u64);
-        states.iter().for_each(|state| state.encode(out));
-        out.varint(self.len() as u64);
-        let mut last = 0;
-        for ((span, _), number) in self.pieces(Position::ZERO).zip(of_pieces) {
-            out.varint(span.first.0 - last);
-            last = span.first.0;
-            out.varint(number);
-        }
-    }
-
-    pub(super) fn decode(input: &mut Decoder) -> Result<Intervals> {
-        let mut states = Vec::new();
-        for _ in 0..input.varint()? {
-            states.push(Arc::new(JobState::decode(input)?));
-        }
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut last = 0u64;
-        for index in 0..input.varint()? {
-            let distance = input.varint()?;
-            let first = last.checked_add(distance);
-            let first = first.filter(|_| distance > 0 || index == 0);
-            let number = input.varint()?;
-            let state = match number.checked_sub(1) {
-                None => Some(None),
-                Some(at) => states.get(at as usize).map(|state| Some(Arc::clone(state))),
-            };
-            let (Some(first), Some(state)) = (first, state) else {
-                return Err(impossible());
-            };
-            pieces.push(Piece { first, state });
-            last = first;
-        }
-        if pieces.last().is_none_or(|piece| piece.state.is_some()) {
-            return Err(impossible());
-        }
-        let mut intervals = Intervals {
-            chunks: BTreeMap::new(),
-            recent: VecDeque::new(),
-        };
-        intervals.put(pieces, true);
-        Ok(intervals)
     }
 }
 

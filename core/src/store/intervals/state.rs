@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::job::Status;
-use crate::store::record::{Decoder, Encoder};
 
 /// The state of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,32 +28,6 @@ impl JobState {
         at: None,
         error: None,
     };
-
-    pub(super) fn encode(&self, out: &mut Encoder) {
-        out.u8(self.status.code());
-        out.varint(u64::from(self.attempt));
-        out.u8(u8::from(self.at.is_some()));
-        if let Some(at) = self.at {
-            out.u64(at.0.cast_unsigned());
-        }
-        out.text(self.error.as_deref().unwrap_or_default());
-    }
-
-    pub(super) fn decode(input: &mut Decoder) -> Result<JobState> {
-        let status = Status::from_code(input.u8()?).ok_or_else(impossible)?;
-        let attempt = u32::try_from(input.varint()?).map_err(|_| impossible())?;
-        let at = match input.u8()? {
-            0 => None,
-            _ => Some(Timestamp(input.u64()?.cast_signed())),
-        };
-        let error = Some(input.text()?).filter(|error| !error.is_empty());
-        Ok(JobState {
-            status,
-            attempt,
-            at,
-            error: error.map(Arc::from),
-        })
-    }
 }
 
 pub(super) fn impossible() -> Error {

@@ -1,6 +1,7 @@
 use super::chunk::PIECES_ROOM;
 use super::*;
 use crate::clock::Timestamp;
+use crate::store::record::{Decoder, Encoder};
 use proptest::prelude::*;
 
 const SIZE: u64 = 400;
@@ -12,6 +13,16 @@ fn state(status: Status, attempt: u32) -> JobState {
         at: Some(Timestamp(i64::from(attempt))),
         error: None,
     }
+}
+
+fn encoded(intervals: &Intervals) -> Vec<u8> {
+    let mut out = Encoder::default();
+    intervals.encode(&mut out);
+    out.into_inner()
+}
+
+fn decoded(bytes: Vec<u8>) -> Intervals {
+    Intervals::decode(&mut Decoder::new(bytes.into())).unwrap()
 }
 
 fn span(first: u64, last: u64) -> Span {
@@ -96,11 +107,7 @@ proptest! {
             if count % 16 == 0 {
                 // A clone that is looked at later keeps its own state.
                 let seen = intervals.clone();
-                let mut out = Encoder::default();
-                seen.encode(&mut out);
-                let bytes = out.into_inner();
-                let mut input = Decoder::new(bytes::Bytes::from(bytes));
-                prop_assert_eq!(&Intervals::decode(&mut input).unwrap(), &seen);
+                prop_assert_eq!(&decoded(encoded(&seen)), &seen);
                 agree(&intervals, &plain, 1);
             }
         }
@@ -121,9 +128,7 @@ fn a_million_jobs_in_one_state_are_one_piece() {
     }
     assert_eq!(intervals.len(), 2, "what succeeded, and what is untouched");
     assert_eq!(intervals.settled_upto(Position(1)), Position(1_000_000));
-    let mut out = Encoder::default();
-    intervals.encode(&mut out);
-    assert!(out.into_inner().len() < 100);
+    assert!(encoded(&intervals).len() < 100);
 }
 
 #[test]
@@ -156,4 +161,66 @@ fn scattered_failures_cost_in_proportion_and_each_change_touches_little() {
     assert!(room <= most, "room for {room} pieces");
     let failed = intervals.touched(span(1, 2 * count), &[Status::Failed]);
     assert_eq!(failed.count() as u64, count);
+}
+
+#[test]
+fn jobs_that_failed_alike_at_different_times_share_the_text_and_take_few_bytes_in_a_snapshot() {
+    let mut intervals = Intervals::new(Position(1));
+    let count = 10_000;
+    for at in 1..=count {
+        let mut failed = state(Status::Failed, 1);
+        failed.at = Some(Timestamp(1_700_000_000_000_000 + at as i64 * 250));
+        failed.error = Some("the other side is down".into());
+        intervals.set(span(2 * at, 2 * at), failed, settled);
+    }
+    let texts = |intervals: &Intervals| {
+        let states = intervals.pieces(Position(1)).filter_map(|(_, state)| state);
+        let texts = states.filter_map(|state| state.error.as_ref().map(Arc::as_ptr));
+        texts.collect::<std::collections::HashSet<_>>().len()
+    };
+    assert_eq!(texts(&intervals), 1);
+    let bytes = encoded(&intervals);
+    assert!(bytes.len() as u64 <= 12 * count, "{} bytes", bytes.len());
+    let read = decoded(bytes);
+    assert_eq!(read, intervals);
+    assert_eq!(texts(&read), 1);
+}
+
+#[test]
+fn a_snapshot_holds_any_time_and_any_text_of_an_error() {
+    let times = [i64::MIN, i64::MAX, -1, 0, i64::MIN, 1, i64::MAX - 1];
+    let errors = [None, Some(""), Some("why"), Some("")];
+    let mut intervals = Intervals::new(Position(1));
+    let mut first = 1;
+    for at in times.map(Some).into_iter().chain([None]) {
+        for error in errors {
+            let mut failed = state(Status::Failed, u32::MAX);
+            failed.at = at.map(Timestamp);
+            failed.error = error.map(Arc::from);
+            intervals.set(span(first, first), failed, settled);
+            first += 1;
+        }
+    }
+    assert_eq!(decoded(encoded(&intervals)), intervals);
+}
+
+#[test]
+fn a_snapshot_that_is_cut_or_numbers_what_it_does_not_hold_is_an_error() {
+    let mut intervals = Intervals::new(Position(1));
+    let mut failed = state(Status::Failed, 1);
+    failed.error = Some("why".into());
+    intervals.set(span(3, 5), failed, settled);
+    let bytes = encoded(&intervals);
+    for len in 0..bytes.len() {
+        let cut = bytes::Bytes::copy_from_slice(&bytes[..len]);
+        assert!(Intervals::decode(&mut Decoder::new(cut)).is_err(), "{len}");
+    }
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] = 0x7f;
+        // Whatever it is then, it is looked at without harm.
+        if let Ok(read) = Intervals::decode(&mut Decoder::new(changed.into())) {
+            assert!(read.pieces(Position(1)).count() > 0);
+        }
+    }
 }
