@@ -35,6 +35,7 @@ use crate::schedule::Interval;
 use crate::service::Service as ServiceInfo;
 use crate::source::{Listening, SourceProgress};
 use crate::store::{Lane, Purge, Store};
+use crate::watermark::Watermark;
 
 pub use builder::{ActionSettings, Builder, DestinationSettings, SourceSettings, actions, plans};
 
@@ -228,7 +229,7 @@ impl Application {
     async fn load(&self, run: &Run, scheduler: &Scheduler) -> Result<()> {
         let loading = async {
             match run.until_caught_up {
-                true => scheduler.flush(self.store.durable().upto()).await,
+                true => scheduler.flush(self.taken_in().await?).await,
                 false => std::future::pending().await,
             }
         };
@@ -238,6 +239,15 @@ impl Application {
             () = scheduler.ended() => Ok(()),
             loaded = loading => loaded,
         }
+    }
+
+    /// Up to where events were taken in, once all of it is durable. The watermark alone does not say: what was appended last
+    /// may still be on its way to the disk, and is to be loaded as well.
+    async fn taken_in(&self) -> Result<Position> {
+        let behind_all = self.store.record(&[])?;
+        let watermark = Watermark::new(self.store.durable());
+        watermark.reached(&behind_all).await?;
+        Ok(behind_all.last)
     }
 
     /// All actions with their lanes, which the store knows from now on.

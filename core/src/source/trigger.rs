@@ -203,7 +203,7 @@ pub trait ExtractCron: fmt::Debug + Send + Sync + 'static {
 #[async_trait]
 pub trait Listen: fmt::Debug + Send + Sync + 'static {
     /// Extracts until `listening.stop`, or, with `until_end`, until everything that the source held
-    /// when `listen` was called is durable.
+    /// when `listen` was called is appended; whether it is durable, the application waits for itself.
     ///
     /// # Errors
     /// What cannot be mended by trying again; a source mends the rest itself, with backoff.
@@ -215,7 +215,7 @@ pub trait Listen: fmt::Debug + Send + Sync + 'static {
 pub struct Listening {
     /// Cancelled when the source should come to an end, gracefully.
     pub stop: CancellationToken,
-    /// Return once everything present at the start is durable.
+    /// Return once everything present at the start is appended.
     pub until_end: bool,
 }
 

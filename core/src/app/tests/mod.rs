@@ -1,6 +1,7 @@
 //! What starts, what stops, and in which order.
 
 mod bridge;
+mod ending;
 mod hooks;
 #[cfg(feature = "http")]
 mod http;
