@@ -24,9 +24,11 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// Of these pages, in any order.
+    /// Of these pages, in any order. A table that is announced more than once, as one with changes of several
+    /// subtransactions is, has one page: on two its rows would lose their order.
     pub(crate) fn new(mut pages: Vec<Page<'a>>) -> Pages<'a> {
         pages.sort_by_key(|page| page.oid);
+        pages.dedup_by_key(|page| page.oid);
         Pages { pages, last: 0 }
     }
 
@@ -45,5 +47,26 @@ impl<'a> Pages<'a> {
     /// All of them.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Page<'a>> {
         self.pages.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_a_block_announces_for_each_subtransaction_has_one_page() {
+        let page = |oid| Page {
+            oid,
+            schema: SchemaId(oid),
+            is_wanted: true,
+            sheet: Sheet::default(),
+        };
+        // Found first by being the last one, and later by search: it has to be the same page.
+        let mut pages = Pages::new([7, 9, 7, 9, 7, 8, 7].map(page).into());
+        for oid in [7, 8, 9] {
+            assert!(pages.of(oid).is_some_and(|page| page.oid == oid));
+        }
+        assert_eq!(pages.iter_mut().count(), 3);
     }
 }
