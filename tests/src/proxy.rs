@@ -214,6 +214,7 @@ fn carry(connection: &Connection, line: &Line, to_client: bool) -> std::io::Resu
     };
     let mut buffer = vec![0; LUMP_BYTES];
     loop {
+        from.peek(&mut [0])?; // how much is taken is decided when there is something: faults may be set meanwhile
         let limit = line.faults().bytes_per_second;
         let most = limit.map_or(LUMP_BYTES as u64, |limit| limit / SLICES_PER_SECOND);
         let most = usize::try_from(most).map_or(LUMP_BYTES, |most| most.clamp(1, LUMP_BYTES));
@@ -341,6 +342,8 @@ mod tests {
     #[test]
     fn a_throttled_line_carries_everything_in_its_time() {
         let (proxy, mut client, mut server) = connected();
+        server.write_all(b"a").unwrap();
+        hears(&mut client, b"a"); // the line is open, and waits
         proxy.set(Faults {
             bytes_per_second: Some(10_000),
             ..Faults::default()
