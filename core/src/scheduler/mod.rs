@@ -4,12 +4,15 @@
 //! order and durably, so that a crash at any point leads to the same batch being formed again.
 //!
 //! One task per lane decides everything that is recorded of it (`runner`), so no two of its transitions can
-//! contradict each other; loads run beside it (`hands`, `load`), one at a time for an ordered action. What came out
+//! contradict each other; loads run beside it (`hands`, `load`, `decode`), one at a time for an ordered action. What came out
 //! (`settle`) is recorded together with the jobs that follow (`follow`).
 
 mod counters;
 mod routing;
 mod settle;
+mod turns;
+mod stretch;
+mod decode;
 mod load;
 mod follow;
 mod retries;

@@ -162,7 +162,8 @@ impl fmt::Debug for Wanted<'_> {
     }
 }
 
-/// Decoding of one batch: blocks in, in order of position; record batches out.
+/// Decoding of a batch, or of parts of it that lie one behind the other: blocks in, in order of position; record batches out.
+/// Other parts may be decoded at the same time, each by a decoding of its own.
 ///
 /// An event that cannot be decoded is parked, never guessed, and the rest goes on.
 pub trait Decoding: Send {
@@ -172,7 +173,7 @@ pub trait Decoding: Send {
     /// Only when the block as a whole makes no sense ([`crate::error::Kind::Damaged`]).
     fn push(&mut self, block: &Block, wanted: &Wanted<'_>, out: &mut Vec<Decoded>) -> Result<()>;
 
-    /// Hands out the rest.
+    /// Hands out the rest. More blocks may come, of a part further on.
     ///
     /// # Errors
     /// As [`Decoding::push`].

@@ -11,6 +11,7 @@ mod model;
 mod orders;
 mod restarts;
 mod retention;
+mod stretches;
 mod torn;
 
 use std::collections::VecDeque;
@@ -39,7 +40,9 @@ use crate::position::{Position, Span};
 use crate::query::{Actions, Query};
 use crate::queue::BatchLimits;
 use crate::schedule::{Backoff, Interval, Schedule};
-use crate::source::{Asked, Completed, Decoded, Decoding, Format, Formats, Limits, Parked, Wanted};
+use crate::source::{
+    Asked, Completed, Decoded, Decoding, Format, Formats, Limits, Parked, Takes, Wanted,
+};
 use crate::store::memory::MemoryStore;
 use crate::store::{Lane, OpenSpan, Store};
 
@@ -188,6 +191,7 @@ struct Seen {
 #[derive(Debug)]
 struct Scripted {
     ordering: Ordering,
+    takes: Takes,
     turns: Mutex<VecDeque<Turn>>,
     seen: mpsc::UnboundedSender<Seen>,
     store: OnceLock<Arc<dyn Store>>,
@@ -210,6 +214,10 @@ impl Action for Scripted {
 
     fn ordering(&self) -> Ordering {
         self.ordering
+    }
+
+    fn takes(&self) -> Takes {
+        self.takes
     }
 
     async fn load(&self, toolkit: &Toolkit, queue: &mut Queue, then: &Thens) -> Result<()> {
@@ -293,6 +301,8 @@ struct Setup {
     batch: BatchLimits,
     limits: PartialLoadLimits,
     turns: Vec<Turn>,
+    format: Arc<dyn Format>,
+    takes: Takes,
 }
 
 impl Default for Setup {
@@ -316,6 +326,8 @@ impl Default for Setup {
             },
             limits: PartialLoadLimits::default(),
             turns: Vec::new(),
+            format: Arc::new(Numbers),
+            takes: Takes::Jobs,
         }
     }
 }
@@ -355,6 +367,7 @@ impl Setup {
         let (seen_in, seen) = mpsc::unbounded_channel();
         let action = Arc::new(Scripted {
             ordering: self.ordering,
+            takes: self.takes,
             turns: Mutex::new(self.turns.into()),
             seen: seen_in,
             store: OnceLock::from(Arc::clone(&store)),
@@ -364,7 +377,7 @@ impl Setup {
             schedule: self.schedule.clone(),
             ordering: self.ordering,
         };
-        let formats: Formats = [(FormatId::JSON, Arc::new(Numbers) as Arc<dyn Format>)].into();
+        let formats: Formats = [(FormatId::JSON, self.format)].into();
         let query = Query::new(
             Arc::clone(&store),
             formats.clone(),

@@ -84,9 +84,10 @@ fn caught(life: impl FnOnce()) -> Option<String> {
     Some(said.unwrap_or_default().chars().take(300).collect())
 }
 
-/// Frames are with the writer, and nowhere else.
+/// Frames are with the writer, and nowhere else. Which times of passing have those of the work depends on how quick the disk
+/// is: the first have what a start writes, the last what became of jobs.
 fn frames_in_hand() -> Death {
-    Death::lingering("log.taken", &[20, 14, 11, 9])
+    Death::lingering("log.taken", &[20, 14, 11, 9, 10, 12, 13, 8, 7, 16, 6, 5])
 }
 
 /// A batch has a commit record, the transition that says so is not there, and more has come behind it.

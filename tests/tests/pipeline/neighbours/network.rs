@@ -17,8 +17,8 @@ use crate::arrange::{SOON, arrange, number, server};
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long everything may take to land after the line is good again: the silence, and pauses between attempts,
-/// which grow to 30 s.
-const LATER: Duration = Duration::from_secs(120);
+/// which grow to 30 s, of the stream and of a copy one after the other; and then the work on two cores that others use.
+const LATER: Duration = Duration::from_secs(300);
 
 /// A pipeline whose program reaches the server by a proxy only, and notices silence early.
 fn by_proxy(db: &Db) -> (Pipeline, Proxy) {
