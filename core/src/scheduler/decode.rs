@@ -25,6 +25,8 @@ use crate::spans::Spans;
 
 /// Threads that decode one batch, at most.
 const THREADS_MAX: usize = 4;
+/// Bytes of blocks that a thread takes at a time, at most; half of its share of [`Limits::held_bytes`], if that is less.
+const STRETCH_BYTES_MAX: usize = 8 << 20;
 /// Parked events of one load that are logged one by one; the others are counted.
 const PARKED_LOGGED_MAX: usize = 10;
 
@@ -100,11 +102,16 @@ impl Decoder {
             Takes::Rows => std::thread::available_parallelism().map_or(1, usize::from),
             Takes::Jobs => 1,
         };
+        let threads = threads.min(THREADS_MAX);
+        let held_bytes = self.loader.limits.held_bytes / threads;
+        let stretch_bytes = (held_bytes / 2).clamp(1, STRETCH_BYTES_MAX);
+        let stretches = Stretches::new(store, routing, &self.spans, cached, stretch_bytes);
         let bench = Bench {
             decoder: self,
             feed,
-            threads: threads.min(THREADS_MAX),
-            stretches: Mutex::new(Stretches::new(store, routing, &self.spans, cached)),
+            threads,
+            held_bytes,
+            stretches: Mutex::new(stretches),
             turns: Turns::default(),
             outcome: Mutex::new(Ok(None)),
         };
@@ -220,6 +227,8 @@ struct Bench<'a> {
     feed: &'a QueueFeed,
     /// How many may work.
     threads: usize,
+    /// What each of them may hold, decoded or nearly.
+    held_bytes: usize,
     stretches: Mutex<Stretches<'a>>,
     turns: Turns,
     outcome: Mutex<Result<Option<Completed>, Ended>>,
@@ -286,7 +295,7 @@ impl<'a, 'b> Hand<'a, 'b> {
         Hand {
             bench,
             limits: Limits {
-                held_bytes: limits.held_bytes / bench.threads,
+                held_bytes: bench.held_bytes,
                 ..limits
             },
             decoders: Decoders::default(),

@@ -9,8 +9,6 @@ use crate::store::{Blocks, Store};
 use super::routing::Routing;
 use super::turns::Turn;
 
-/// A stretch ends with the block that brings it to this size.
-const STRETCH_BYTES: usize = 8 << 20;
 /// A block from this size on holds one large event.
 const LARGE_BLOCK_BYTES: usize = 8 << 20;
 /// Positions between two spans of a batch that are read over; beyond that the next span is looked up.
@@ -30,17 +28,20 @@ pub(super) struct Stretch {
 /// Gives out the stretches of one batch.
 pub(super) struct Stretches<'a> {
     blocks: BatchBlocks<'a>,
+    /// A stretch ends with the block that brings it to this size.
+    stretch_bytes: usize,
     given: u64,
     is_over: bool,
 }
 
 impl<'a> Stretches<'a> {
-    /// Those of the blocks at `spans` that `routing` leads here, `cached` or out of the store.
+    /// Those of the blocks at `spans` that `routing` leads here, `cached` or out of the store; `stretch_bytes` each, and one block more.
     pub(super) fn new(
         store: &'a dyn Store,
         routing: &'a Routing,
         spans: &'a Spans,
         cached: Option<Vec<Block>>,
+        stretch_bytes: usize,
     ) -> Stretches<'a> {
         let blocks = match cached {
             Some(blocks) => BatchBlocks::Cached(blocks.into_iter()),
@@ -54,6 +55,7 @@ impl<'a> Stretches<'a> {
         };
         Stretches {
             blocks,
+            stretch_bytes,
             given: 0,
             is_over: false,
         }
@@ -79,7 +81,7 @@ impl<'a> Stretches<'a> {
             is_large: false,
         };
         let mut bytes = 0;
-        while bytes < STRETCH_BYTES && !stretch.is_large {
+        while bytes < self.stretch_bytes && !stretch.is_large {
             let Some(block) = self.blocks.next()? else {
                 stretch.is_last = true;
                 break;

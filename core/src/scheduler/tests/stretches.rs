@@ -66,13 +66,15 @@ impl Decoding for Overtaken {
 
 /// One batch of [`LINES`] numbers, a block each.
 async fn load(format: Overtaken) -> Lab {
-    let mut setup = Setup::default();
-    setup.format = Arc::new(format);
-    setup.takes = Takes::Rows;
-    setup.batch = BatchLimits {
-        rows_max: LINES,
-        bytes_max: 1 << 30,
-        age_max: HOUR,
+    let setup = Setup {
+        format: Arc::new(format),
+        takes: Takes::Rows,
+        batch: BatchLimits {
+            rows_max: LINES,
+            bytes_max: 1 << 30,
+            age_max: HOUR,
+        },
+        ..Setup::default()
     };
     let lab = setup.open();
     for number in 1..=LINES {
