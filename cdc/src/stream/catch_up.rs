@@ -44,9 +44,8 @@ const RECEIVE_WAIT: Duration = Duration::from_millis(50);
 const STALL_MAX: Duration = Duration::from_secs(30);
 /// How long a batch may take to become durable.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long moving the slot may take: the server reads the log once more for that, without decoding it.
-const ADVANCE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How many times longer than a stream the server may be silent: it sends nothing before it has read everything.
+/// How many times longer than a stream the server may be silent: it sends nothing of a batch before it has read everything,
+/// and to move the slot it reads that log once more, without decoding it.
 const SILENCE_FACTOR: u32 = 4;
 /// How long the server is asked to give up a batch when we are stopped.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -149,8 +148,8 @@ impl<'a> CatchUp<'a> {
         let reached = Lsn(self.reached);
         if before.confirmed < reached {
             let slot = &self.stream.settings.slot;
-            self.connection
-                .advance_slot(slot, reached, ADVANCE_TIMEOUT)?;
+            let timeout = silence_max(self.stream);
+            self.connection.advance_slot(slot, reached, timeout)?;
             failpoint!(CatchUpAdvanced?);
         }
         let at = self.standing()?;
@@ -195,7 +194,7 @@ impl<'a> CatchUp<'a> {
     /// Takes a batch from the server; how many messages it had.
     fn take(&mut self, upto: u64) -> Result<u32> {
         let stream = self.stream;
-        let silence_max = stream.settings.options.silence_max * SILENCE_FACTOR;
+        let silence_max = silence_max(stream);
         let mut copy = self.connection.peek_slot(
             &stream.settings.slot,
             Lsn(upto),
@@ -240,6 +239,11 @@ impl<'a> CatchUp<'a> {
         }
         Ok(())
     }
+}
+
+/// How long the server may say nothing while it reads its log for us. Longer, and the line is taken for dead.
+fn silence_max(stream: &Stream) -> Duration {
+    stream.settings.options.silence_max * SILENCE_FACTOR
 }
 
 /// Takes the rows that have come, and how many they were; `None` at the end.

@@ -145,6 +145,33 @@ fn a_line_that_dies_unseen_is_noticed_within_the_silence_timeout() {
     pipeline.assert_equal(&db, &TABLES);
 }
 
+/// The server says nothing while it moves a slot, and may need long for it: a line that dies meanwhile looks alike.
+#[test]
+fn a_line_that_dies_while_the_slot_is_moved_is_noticed() {
+    let (db, _) = arrange("slot_moves", SQL);
+    let (mut pipeline, proxy) = by_proxy(&db);
+    pipeline.set("sources.shop", "catch_up_from", "\"64KiB\"");
+    let program = pipeline.start();
+    pipeline.wait_equal(&db, &TABLES, SOON);
+    assert!(program.terminate().success());
+    db.execute("update a set v = 'behind'; update b set v = 'behind'");
+    let mark = pipeline.path().join("stands-still");
+    let plan = format!("catch_up.durable=pause:{}@1", mark.display());
+    let mut program = pipeline.spawn_armed(&plan, &["run"]);
+    wait::until(SOON, "a batch in the store", || mark.exists().then_some(()));
+    proxy.set(Faults::dead());
+    std::fs::remove_file(&mark).unwrap();
+    let limit = SILENCE * 4 + Duration::from_secs(15); // as long as the server may read its log, and a busy machine
+    wait::until(limit, "the dead line to be noticed", || {
+        (pipeline.said().contains("the stream was interrupted")).then_some(())
+    });
+    proxy.heal();
+    pipeline.wait_equal(&db, &TABLES, LATER);
+    assert!(program.runs(), "it ended:\n{}", pipeline.said_last());
+    assert!(program.terminate().success());
+    pipeline.assert_equal(&db, &TABLES);
+}
+
 /// Whoever accepts and never answers must not keep `run` or `check` for ever.
 #[test]
 fn a_server_that_accepts_and_says_nothing_is_given_up_and_tried_again() {
