@@ -6,8 +6,7 @@
 //! enough for a row group, each column is encoded from all of them at one go and its writer goes
 //! away. Columns are independent, so threads that have nothing else to do take some of them.
 //!
-//! With all values of a column at hand its encoding can be chosen for it ([`super::encoding`]), and its statistics are
-//! found at one go ([`super::statistics`]).
+//! With all values of a column at hand its encoding can be chosen for it: see [`super::encoding`].
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,17 +17,11 @@ use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
-use super::encoding::{Encodings, in_pages_of};
-use super::extremes;
+use super::encoding::Encodings;
 use super::large::{self, LargeColumn};
-use super::statistics::Pages;
-
-/// Where a value is longer, the library finds the column's statistics: ours would hold two such values for each page.
-const DESCRIBED_BYTES_MAX: usize = 4 << 10;
 
 /// How the columns of one schema are encoded.
 #[derive(Debug)]
@@ -151,35 +144,12 @@ impl Column {
         encodings: &Encodings,
     ) -> Result<Encoded<'a>> {
         let arrays: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(at)).collect();
-        let longest = large::longest(&arrays);
-        if longest >= large::LARGE_VALUE_BYTES {
+        if large::are_large(&arrays) {
             let alone = SchemaDescriptor::new(Arc::clone(&self.alone_root));
             let column = LargeColumn::new(alone.column(0), &arrays, encodings.compression())?;
             return Ok(Encoded::Large(column));
         }
-        if !extremes::are_ordered(self.field.data_type()) || longest > DESCRIBED_BYTES_MAX {
-            let properties = encodings.choose(&self.field, &arrays);
-            return Ok(Encoded::Chunks(self.chunks(arrays, properties)?));
-        }
-        let properties = encodings.choose_bare(&self.field, &arrays);
-        let mut chunks = self.chunks(arrays.iter().copied(), properties)?;
-        for chunk in &mut chunks {
-            let pages = Pages::of(&arrays, chunk.close())?;
-            let extremes = pages.extremes(&arrays)?;
-            let properties = in_pages_of(pages.extremes_of_each());
-            for extremes in self.chunks([&extremes], properties)? {
-                pages.describe(chunk.close_mut(), extremes.close())?;
-            }
-        }
-        Ok(Encoded::Chunks(chunks))
-    }
-
-    /// The values of `arrays` as the library encodes them, a chunk for each leaf.
-    fn chunks<'a>(
-        &self,
-        arrays: impl IntoIterator<Item = &'a ArrayRef>,
-        properties: WriterPropertiesPtr,
-    ) -> Result<Vec<ArrowColumnChunk>> {
+        let properties = encodings.choose(&self.field, &arrays);
         // The factory asks for a file writer; nothing is ever written to this one.
         let root = Arc::clone(&self.alone_root);
         let nowhere = SerializedFileWriter::new(io::sink(), root, properties)?;
@@ -192,7 +162,7 @@ impl Column {
             }
         }
         let chunks = writers.into_iter().map(|writer| writer.close());
-        chunks.collect()
+        Ok(Encoded::Chunks(chunks.collect::<Result<_>>()?))
     }
 }
 
@@ -208,6 +178,3 @@ fn leaves_of(
     }
     compute_leaves(field, array)
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,9 +13,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field};
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
-use parquet::file::properties::{
-    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr,
-};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr};
 use twox_hash::XxHash3_64;
 
 use super::options::Compression;
@@ -32,48 +30,20 @@ const REPEATS_MIN: usize = 4;
 #[derive(Debug)]
 pub(super) struct Encodings {
     compression: Compression,
-    /// With the library's own statistics.
-    told: Choices,
-    /// Without any: they are found afterwards, see [`super::statistics`].
-    bare: Choices,
-}
-
-#[derive(Debug)]
-struct Choices {
     dictionary: WriterPropertiesPtr,
     plain: WriterPropertiesPtr,
     differences: WriterPropertiesPtr,
 }
 
-impl Choices {
-    fn new(compression: Compression, statistics: EnabledStatistics) -> Choices {
-        let dictionary = || properties(compression).set_statistics_enabled(statistics);
-        let plain = || dictionary().set_dictionary_enabled(false);
-        Choices {
-            dictionary: Arc::new(dictionary().build()),
-            plain: Arc::new(plain().build()),
-            differences: Arc::new(plain().set_encoding(Encoding::DELTA_BINARY_PACKED).build()),
-        }
-    }
-
-    fn choose(&self, field: &Field, arrays: &[&ArrayRef]) -> &WriterPropertiesPtr {
-        let data_type = field.data_type();
-        match () {
-            () if data_type.is_nested() => &self.dictionary,
-            () if takes_differences(data_type) && steps::are_small(arrays) => &self.differences,
-            () if repeats(arrays) => &self.dictionary,
-            () => &self.plain,
-        }
-    }
-}
-
 impl Encodings {
     /// With pages compressed so.
     pub(super) fn new(compression: Compression) -> Encodings {
+        let plain = || properties(compression).set_dictionary_enabled(false);
         Encodings {
             compression,
-            told: Choices::new(compression, EnabledStatistics::Page),
-            bare: Choices::new(compression, EnabledStatistics::None),
+            dictionary: Arc::new(properties(compression).build()),
+            plain: Arc::new(plain().build()),
+            differences: Arc::new(plain().set_encoding(Encoding::DELTA_BINARY_PACKED).build()),
         }
     }
 
@@ -84,23 +54,15 @@ impl Encodings {
 
     /// The properties for the column `field` with these values.
     pub(super) fn choose(&self, field: &Field, arrays: &[&ArrayRef]) -> WriterPropertiesPtr {
-        Arc::clone(self.told.choose(field, arrays))
+        let data_type = field.data_type();
+        let chosen = match () {
+            () if data_type.is_nested() => &self.dictionary,
+            () if takes_differences(data_type) && steps::are_small(arrays) => &self.differences,
+            () if repeats(arrays) => &self.dictionary,
+            () => &self.plain,
+        };
+        Arc::clone(chosen)
     }
-
-    /// The same without statistics.
-    pub(super) fn choose_bare(&self, field: &Field, arrays: &[&ArrayRef]) -> WriterPropertiesPtr {
-        Arc::clone(self.bare.choose(field, arrays))
-    }
-}
-
-/// The properties of a column whose pages have so many rows each, to be read by nobody.
-pub(super) fn in_pages_of(rows: usize) -> WriterPropertiesPtr {
-    let plain = properties(Compression::None).set_dictionary_enabled(false);
-    let pages = plain
-        .set_write_batch_size(rows)
-        .set_data_page_row_count_limit(rows)
-        .set_data_page_size_limit(usize::MAX);
-    Arc::new(pages.build())
 }
 
 /// The library's word for it.
@@ -245,12 +207,11 @@ mod tests {
         let array: ArrayRef = Arc::new(array);
         let field = Field::new("c", array.data_type().clone(), true);
         let chosen = encodings.choose(&field, &[&array]);
-        let Choices {
-            dictionary,
-            plain,
-            differences,
-        } = &encodings.told;
-        let all = [dictionary, plain, differences];
+        let all = [
+            &encodings.dictionary,
+            &encodings.plain,
+            &encodings.differences,
+        ];
         let at = all
             .iter()
             .position(|properties| Arc::ptr_eq(properties, &chosen));

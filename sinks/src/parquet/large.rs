@@ -27,22 +27,21 @@ use super::encoding::codec;
 use super::options::Compression;
 
 /// A value from this size on has a page of its own, and makes its column one of these.
-pub(super) const LARGE_VALUE_BYTES: usize = 8 << 20;
+const LARGE_VALUE_BYTES: usize = 8 << 20;
 /// Smaller values make a page of this size.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// The length of the longest of these values, if they are text or bytes, and 0 of all others.
-pub(super) fn longest(arrays: &[&ArrayRef]) -> usize {
-    let longest_of = |offsets: &[i32]| {
+/// Whether any of these values is large.
+pub(super) fn are_large(arrays: &[&ArrayRef]) -> bool {
+    let any_large = |offsets: &[i32]| {
         let lengths = offsets.windows(2).map(|pair| pair[1] - pair[0]);
-        lengths.max().unwrap_or(0) as usize
+        lengths.max().unwrap_or(0) as usize >= LARGE_VALUE_BYTES
     };
-    let lengths = arrays.iter().map(|array| match array.data_type() {
-        DataType::Utf8 => longest_of(array.as_string::<i32>().value_offsets()),
-        DataType::Binary => longest_of(array.as_binary::<i32>().value_offsets()),
-        _ => 0,
-    });
-    lengths.max().unwrap_or(0)
+    arrays.iter().any(|array| match array.data_type() {
+        DataType::Utf8 => any_large(array.as_string::<i32>().value_offsets()),
+        DataType::Binary => any_large(array.as_binary::<i32>().value_offsets()),
+        _ => false,
+    })
 }
 
 /// The pages of one column, planned.

@@ -19,7 +19,7 @@
 //!
 //! # How
 //! [`append`] is the action. It asks [`chain`] where the folder stands, lets [`load`] gather rows into
-//! row groups, which threads [`encode`] column by column ([`columns`], [`encoding`], [`steps`], [`statistics`], [`extremes`], [`large`] for values of many MiB) into data files
+//! row groups, which threads [`encode`] column by column ([`columns`], [`encoding`], [`steps`], [`large`] for values of many MiB) into data files
 //! ([`file`]), and publishes them with a record ([`commit`]). [`name`] makes every path, and
 //! [`folder`] is the seam to disks and object stores.
 
@@ -29,7 +29,6 @@ mod columns;
 mod commit;
 mod encode;
 mod encoding;
-mod extremes;
 mod file;
 mod folder;
 mod large;
@@ -39,7 +38,6 @@ mod load;
 pub mod measured;
 mod name;
 mod options;
-mod statistics;
 mod steps;
 #[cfg(test)]
 mod tests;
