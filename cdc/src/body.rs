@@ -12,7 +12,7 @@ pub(crate) struct Body {
     parts: Vec<Bytes>,
     parts_bytes: usize,
     open: BytesMut,
-    /// What the last part took, which the next may take, too: memory that grows is copied, and touched anew.
+    /// What the last part took and an eighth, which the next may take, too: memory that grows is copied, and touched anew.
     room_bytes: usize,
 }
 
@@ -88,7 +88,7 @@ impl Body {
     fn close_part(&mut self) {
         if !self.open.is_empty() {
             self.parts_bytes += self.open.len();
-            self.room_bytes = self.open.len().min(ROOM_BYTES_MAX);
+            self.room_bytes = (self.open.len() / 8 * 9).min(ROOM_BYTES_MAX);
             self.parts.push(self.open.split().freeze());
         }
     }

@@ -23,7 +23,7 @@ use super::network;
 use super::refusal::{During, ServerError};
 use super::socket::Wait;
 use super::waker::Waker;
-use super::wire::Wire;
+use super::wire::{TERMINATE, Wire};
 
 /// Longest message of a stream: the server's own limit of 1 GiB, and room for its headers.
 pub const MESSAGE_BYTES_MAX: usize = (1 << 30) + (64 << 10);
@@ -140,10 +140,11 @@ impl CopyBoth {
     /// the server has closed, for no longer than `patience`. Returns whether the server closed in time.
     pub fn close(mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let copy_done_and_terminate = b"c\0\0\0\x04X\0\0\0\x04";
-        if self.wire.channel.queue(copy_done_and_terminate).is_err() {
+        let copy_done_and_terminate = [*b"c\0\0\0\x04", TERMINATE].concat();
+        if self.wire.channel.queue(&copy_done_and_terminate).is_err() {
             return false;
         }
+        self.wire.is_logged_in = false;
         loop {
             if self.wire.channel.flush().is_err() {
                 return true; // the peer is gone

@@ -124,6 +124,30 @@ fn a_server_that_does_not_prove_it_knows_the_password_is_not_believed() {
     playing.join().unwrap();
 }
 
+/// What is said, behind the startup packet, to a server that answers it with `answer`, until we are gone.
+fn said_to(answer: Vec<u8>) -> Vec<u8> {
+    let (sender, said) = std::sync::mpsc::channel();
+    let (url, playing) = impostor(move |peer| {
+        startup(peer);
+        peer.write_all(&answer).unwrap();
+        let mut said = Vec::new();
+        peer.read_to_end(&mut said).unwrap();
+        sender.send(said).unwrap();
+    });
+    drop(connect(&format!("{url}&sslmode=disable")));
+    playing.join().unwrap();
+    said.recv().unwrap()
+}
+
+#[test]
+fn a_server_is_told_when_we_go_if_it_has_let_us_in() {
+    let version = message(b'S', b"server_version\x0015.1\0");
+    let let_in = [AUTH_OK, &version, READY].concat();
+    assert_eq!(said_to(let_in), message(b'X', b""));
+    let refused = message(b'E', b"SFATAL\0VFATAL\0C28000\0Mno entry\0\0");
+    assert_eq!(said_to(refused), b"");
+}
+
 #[test]
 fn clear_text_sent_before_encryption_is_not_taken_for_its_beginning() {
     let (url, playing) = impostor(|peer| {

@@ -16,6 +16,8 @@ use super::waker::Waker;
 
 /// Longest message before the server knows who we are.
 pub(super) const LOGIN_BYTES_MAX: usize = 64 << 10;
+/// The message `Terminate`.
+pub(super) const TERMINATE: [u8; 5] = *b"X\0\0\0\x04";
 /// Longest message of an ordinary answer.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -26,6 +28,17 @@ pub(super) struct Wire {
     pub(super) place: String,
     /// Longest message body accepted in the present phase.
     pub(super) limit_bytes: usize,
+    /// Whether the server has let us in, and is told when we go: else it calls that unexpected in its log.
+    pub(super) is_logged_in: bool,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.is_logged_in {
+            let queued = self.channel.queue(&TERMINATE);
+            queued.and_then(|()| self.channel.flush()).ok(); // it may be gone before us
+        }
+    }
 }
 
 impl Wire {
@@ -70,6 +83,7 @@ impl Wire {
             channel,
             place,
             limit_bytes: LOGIN_BYTES_MAX,
+            is_logged_in: false,
         })
     }
 

@@ -18,6 +18,8 @@ use crate::position::{Position, Span};
 /// Bytes read ahead while walking straight on; and after a body was passed over.
 const READ_AHEAD_BYTES: usize = 512 << 10;
 const READ_CAREFULLY_BYTES: usize = 4 << 10;
+/// What is at least this long is read by itself, with the header behind it: who reads ahead would read most of the next one twice.
+const READ_ALONE_BYTES: usize = READ_AHEAD_BYTES / 4;
 /// A body longer than this has a buffer of its own, which goes when the body goes.
 const WINDOW_BYTES_MAX: usize = 4 << 20;
 
@@ -62,8 +64,16 @@ impl Window {
             return self.read_apart(offset, len);
         }
         let room = usize::try_from(limit - offset).unwrap_or(usize::MAX);
-        self.fill(offset, len.max(self.ahead).min(room))?;
+        self.fill(offset, self.stretch(len).min(room))?;
         Ok(self.held(offset, len))
+    }
+
+    /// How much is read at once where `len` bytes are wanted.
+    fn stretch(&self, len: usize) -> usize {
+        match len >= READ_ALONE_BYTES {
+            true => len + HEADER_BYTES,
+            false => len.max(self.ahead),
+        }
     }
 
     /// Exactly `len` bytes, of which the window keeps nothing.
@@ -79,9 +89,10 @@ impl Window {
     }
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
-        // The old buffer is used again unless somebody still holds a frame in it.
-        let old = std::mem::take(&mut self.bytes);
-        let mut buffer = old.try_into_mut().unwrap_or_else(|_| BytesMut::new());
+        // The old buffer is used again, if it is large enough and nobody still holds a frame in it.
+        let old = std::mem::take(&mut self.bytes).try_into_mut().ok();
+        let old = old.filter(|buffer| buffer.capacity() >= len);
+        let mut buffer = old.unwrap_or_else(|| BytesMut::zeroed(len));
         buffer.resize(len, 0);
         let filled = read_full(self.file.as_ref(), &mut buffer, offset)?;
         buffer.truncate(filled);
@@ -92,7 +103,7 @@ impl Window {
 
     /// Tells the window that a body of `len` bytes was passed over, or (0) that one was read.
     fn passed(&mut self, len: usize) {
-        self.ahead = match len >= READ_AHEAD_BYTES / 4 {
+        self.ahead = match len >= READ_ALONE_BYTES {
             true => READ_CAREFULLY_BYTES,
             false => READ_AHEAD_BYTES,
         };
@@ -236,6 +247,8 @@ pub(super) fn unreadable(path: &std::path::Path, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::log::{Access, SystemDisk};
 
@@ -258,5 +271,69 @@ mod tests {
         assert!(written.ends_with(&behind) && behind.len() == 97);
         let past = window.read(limit - 1, WINDOW_BYTES_MAX + 1, limit);
         assert!(past.unwrap().is_none());
+    }
+
+    /// A file that counts what is read of it.
+    #[derive(Debug)]
+    struct Counted(Arc<dyn DiskFile>, AtomicUsize);
+
+    impl DiskFile for Counted {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let read = self.0.read_at(buffer, offset)?;
+            self.1.fetch_add(read, Ordering::SeqCst);
+            Ok(read)
+        }
+
+        fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+            self.0.write_at(parts, offset)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.0.sync()
+        }
+
+        fn truncate(&self, bytes: u64) -> io::Result<()> {
+            self.0.truncate(bytes)
+        }
+
+        fn allocate(&self, bytes: u64) -> io::Result<bool> {
+            self.0.allocate(bytes)
+        }
+
+        fn bytes(&self) -> io::Result<u64> {
+            self.0.bytes()
+        }
+    }
+
+    #[test]
+    fn frames_are_read_about_once_whatever_their_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("frames");
+        for body in [
+            1_000,
+            READ_ALONE_BYTES,
+            READ_AHEAD_BYTES - 1,
+            READ_AHEAD_BYTES * 3,
+        ] {
+            let frames = (16 << 20) / body;
+            let written: Vec<u8> = (0..frames * (HEADER_BYTES + body))
+                .map(|at| at as u8)
+                .collect();
+            std::fs::write(&path, &written).unwrap();
+            let file = SystemDisk::shared().open(&path, Access::Read).unwrap();
+            let file = Arc::new(Counted(file, AtomicUsize::new(0)));
+            let mut window = Window::new(Arc::clone(&file) as Arc<dyn DiskFile>);
+            let (mut at, limit) = (0, written.len());
+            while at < limit {
+                for len in [HEADER_BYTES, body] {
+                    let read = window.read(at as u64, len, limit as u64).unwrap().unwrap();
+                    assert!(read.get(..len) == written.get(at..at + len));
+                    at += len;
+                }
+            }
+            let read = file.1.load(Ordering::SeqCst);
+            let most = limit + limit / 50 + READ_AHEAD_BYTES;
+            assert!(read <= most, "bodies of {body}: {read} bytes of {limit}");
+        }
     }
 }

@@ -194,8 +194,12 @@ struct Scripted {
     takes: Takes,
     turns: Mutex<VecDeque<Turn>>,
     seen: mpsc::UnboundedSender<Seen>,
+    cut_short: CutShort,
     store: OnceLock<Arc<dyn Store>>,
 }
+
+/// What loads were given whose queue ended with an error.
+type CutShort = Arc<Mutex<Vec<Vec<i64>>>>;
 
 impl Scripted {
     fn recorded(&self, span: Span) -> Option<(Status, u32)> {
@@ -222,9 +226,19 @@ impl Action for Scripted {
 
     async fn load(&self, toolkit: &Toolkit, queue: &mut Queue, then: &Thens) -> Result<()> {
         let mut numbers = Vec::new();
-        while let Some(rows) = queue.next().await? {
-            let column = rows.rows.column(0).as_any().downcast_ref::<Int64Array>();
-            numbers.extend_from_slice(column.unwrap().values());
+        let end = loop {
+            match queue.next().await {
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+                Ok(Some(rows)) => {
+                    let column = rows.rows.column(0).as_any().downcast_ref::<Int64Array>();
+                    numbers.extend_from_slice(column.unwrap().values());
+                }
+            }
+        };
+        if end.is_err() {
+            self.cut_short.lock().unwrap().push(numbers);
+            return end;
         }
         let span = queue.span();
         let seen_numbers = numbers.clone();
@@ -365,11 +379,13 @@ impl Setup {
         let time = Arc::new(StandingTime::begin());
         let clock: Arc<dyn Clock> = Arc::clone(&time) as _;
         let (seen_in, seen) = mpsc::unbounded_channel();
+        let cut_short = CutShort::default();
         let action = Arc::new(Scripted {
             ordering: self.ordering,
             takes: self.takes,
             turns: Mutex::new(self.turns.into()),
             seen: seen_in,
+            cut_short: Arc::clone(&cut_short),
             store: OnceLock::from(Arc::clone(&store)),
         });
         let routes = [Route::between("shop/numbers", "lake")];
@@ -410,6 +426,7 @@ impl Setup {
             lane,
             operator,
             seen,
+            cut_short,
         }
     }
 }
@@ -425,6 +442,7 @@ struct Lab {
     lane: LaneHandle,
     operator: Operator,
     seen: mpsc::UnboundedReceiver<Seen>,
+    cut_short: CutShort,
 }
 
 impl Lab {

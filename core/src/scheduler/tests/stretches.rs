@@ -21,6 +21,8 @@ struct Passed {
     told: Condvar,
     /// Whether a decoder panics at a later block, once.
     panics: AtomicBool,
+    /// Whether it fails there, once.
+    fails: AtomicBool,
 }
 
 impl Format for Overtaken {
@@ -51,6 +53,9 @@ impl Decoding for Overtaken {
                 !self.0.panics.swap(false, atomic::Ordering::SeqCst),
                 "a bug"
             );
+            if self.0.fails.swap(false, atomic::Ordering::SeqCst) {
+                return Err(Error::unavailable("the ink is smudged"));
+            }
         }
         Numbers.push(block, wanted, out)
     }
@@ -102,4 +107,23 @@ async fn a_decoder_that_panics_beside_others_fails_its_batch_and_keeps_none_of_t
     assert_eq!(seen.numbers, (1..=LINES as i64).collect::<Vec<_>>());
     lab.settled(LINES).await;
     assert_eq!(lab.history()[1].2, Status::Failed);
+}
+
+#[tokio::test]
+async fn a_stretch_that_cannot_be_decoded_fails_its_batch_behind_the_rows_before_it() {
+    let format = Overtaken::default();
+    format.0.fails.store(true, atomic::Ordering::SeqCst);
+    let mut lab = load(format).await;
+    let seen = lab.next().await;
+    assert_eq!(seen.attempt, 2);
+    assert_eq!(seen.numbers, (1..=LINES as i64).collect::<Vec<_>>());
+    lab.settled(LINES).await;
+    let cut_short = std::mem::take(&mut *lab.cut_short.lock().unwrap());
+    let [before] = cut_short.as_slice() else {
+        panic!("{} loads were cut short", cut_short.len());
+    };
+    // The whole first stretch, which was decoded after the error, and nothing of what the error is in or behind.
+    let upto = before.len() as i64;
+    assert!((1..LATER as i64).contains(&upto), "{before:?}");
+    assert_eq!(*before, (1..=upto).collect::<Vec<_>>());
 }
