@@ -144,7 +144,7 @@ impl CopyBoth {
         if self.wire.channel.queue(&copy_done_and_terminate).is_err() {
             return false;
         }
-        self.wire.is_logged_in = false;
+        self.wire.owes_goodbye = false;
         loop {
             if self.wire.channel.flush().is_err() {
                 return true; // the peer is gone

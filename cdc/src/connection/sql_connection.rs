@@ -81,7 +81,7 @@ impl SqlConnection {
         let mut wire = Wire::open(options, host, waker.clone(), deadline)?;
         let session = auth::login(&mut wire, purpose, options, deadline)?;
         wire.limit_bytes = ANSWER_BYTES_MAX;
-        wire.is_logged_in = true;
+        wire.owes_goodbye = true;
         let reported = session
             .parameters
             .get("server_version")

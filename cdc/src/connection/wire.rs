@@ -28,13 +28,13 @@ pub(super) struct Wire {
     pub(super) place: String,
     /// Longest message body accepted in the present phase.
     pub(super) limit_bytes: usize,
-    /// Whether the server has let us in, and is told when we go: else it calls that unexpected in its log.
-    pub(super) is_logged_in: bool,
+    /// Whether the server is to be told when we go: it has let us in, and would call it unexpected in its log.
+    pub(super) owes_goodbye: bool,
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.is_logged_in {
+        if self.owes_goodbye {
             let queued = self.channel.queue(&TERMINATE);
             queued.and_then(|()| self.channel.flush()).ok(); // it may be gone before us
         }
@@ -83,7 +83,7 @@ impl Wire {
             channel,
             place,
             limit_bytes: LOGIN_BYTES_MAX,
-            is_logged_in: false,
+            owes_goodbye: false,
         })
     }
 

@@ -1,6 +1,5 @@
 //! Batches that several threads decode. Time goes on: it would jump to when a batch is due while its blocks are read.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, PoisonError};
 
 use super::*;
@@ -19,10 +18,14 @@ struct Overtaken(Arc<Passed>);
 struct Passed {
     later: Mutex<bool>,
     told: Condvar,
-    /// Whether a decoder panics at a later block, once.
-    panics: AtomicBool,
-    /// Whether it fails there, once.
-    fails: AtomicBool,
+    /// What happens at a later block, once.
+    fault: Mutex<Option<Fault>>,
+}
+
+#[derive(Debug)]
+enum Fault {
+    Panic,
+    Error,
 }
 
 impl Format for Overtaken {
@@ -49,12 +52,11 @@ impl Decoding for Overtaken {
             *later = true;
             drop(later);
             self.0.told.notify_all();
-            assert!(
-                !self.0.panics.swap(false, atomic::Ordering::SeqCst),
-                "a bug"
-            );
-            if self.0.fails.swap(false, atomic::Ordering::SeqCst) {
-                return Err(Error::unavailable("the ink is smudged"));
+            let fault = self.0.fault.lock().unwrap().take();
+            match fault {
+                Some(Fault::Panic) => panic!("a bug"),
+                Some(Fault::Error) => return Err(Error::unavailable("the ink is smudged")),
+                None => {}
             }
         }
         Numbers.push(block, wanted, out)
@@ -97,27 +99,27 @@ async fn rows_that_another_thread_decoded_first_come_in_their_place() {
     lab.settled(LINES).await;
 }
 
-#[tokio::test]
-async fn a_decoder_that_panics_beside_others_fails_its_batch_and_keeps_none_of_them_waiting() {
+/// The same, with a fault: the whole batch comes when it is tried again.
+async fn load_twice(fault: Fault) -> Lab {
     let format = Overtaken::default();
-    format.0.panics.store(true, atomic::Ordering::SeqCst);
+    *format.0.fault.lock().unwrap() = Some(fault);
     let mut lab = load(format).await;
     let seen = lab.next().await;
     assert_eq!(seen.attempt, 2);
     assert_eq!(seen.numbers, (1..=LINES as i64).collect::<Vec<_>>());
     lab.settled(LINES).await;
     assert_eq!(lab.history()[1].2, Status::Failed);
+    lab
+}
+
+#[tokio::test]
+async fn a_decoder_that_panics_beside_others_fails_its_batch_and_keeps_none_of_them_waiting() {
+    load_twice(Fault::Panic).await;
 }
 
 #[tokio::test]
 async fn a_stretch_that_cannot_be_decoded_fails_its_batch_behind_the_rows_before_it() {
-    let format = Overtaken::default();
-    format.0.fails.store(true, atomic::Ordering::SeqCst);
-    let mut lab = load(format).await;
-    let seen = lab.next().await;
-    assert_eq!(seen.attempt, 2);
-    assert_eq!(seen.numbers, (1..=LINES as i64).collect::<Vec<_>>());
-    lab.settled(LINES).await;
+    let lab = load_twice(Fault::Error).await;
     let cut_short = std::mem::take(&mut *lab.cut_short.lock().unwrap());
     let [before] = cut_short.as_slice() else {
         panic!("{} loads were cut short", cut_short.len());
